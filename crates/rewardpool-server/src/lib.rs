@@ -1,1 +1,2 @@
-//! Placeholder.
+//! The outer part of the service: its configuration.
+pub mod config;

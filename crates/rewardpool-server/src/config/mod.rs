@@ -1,0 +1,336 @@
+//! The configuration: one YAML file, checked as a whole and turned into values that are right.
+//!
+//! `Config::load` reads a file and `Config::built_in` is what runs without one. Everything that is
+//! wrong with a file is reported at once, each fault with its line and column. The catalogues only
+//! create pools: what is in the log of a working directory wins over what is in the file.
+//!
+//! Read on in `keys` below (the options), `pools.rs` (catalogues), `reader.rs` (how values are
+//! taken), `document.rs` (YAML) and `fault.rs` (what a user is told).
+mod document;
+mod fault;
+mod pools;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path as FilePath, PathBuf};
+use std::time::Duration;
+
+use rewardpool_core::command::PoolSpec;
+
+pub use self::fault::{ConfigError, Fault, Position};
+
+use self::document::{Node, Value};
+use self::reader::{Numbers, Path, Reader, Section};
+
+/// Text of a configuration file with every option, its default and its bounds.
+const SAMPLE: &str = include_str!("../../../../samples/config.yaml");
+
+/// The options, section by section.
+mod keys {
+    pub(super) const TOP: &[&str] =
+        &["working_dir", "pool", "pools", "wal", "grpc", "log", "drain_timeout", "test_mode"];
+    pub(super) const POOL: &[&str] = &["id", "catalog", "selector", "idempotency", "seed"];
+    pub(super) const ITEM: &[&str] = &["item_id", "quantity", "weight", "probability"];
+    pub(super) const IDEMPOTENCY: &[&str] = &["window", "max_keys", "max_outcomes"];
+    pub(super) const WAL: &[&str] = &[
+        "max_file_size_kb",
+        "max_request_buffer_size",
+        "formatter",
+        "storage",
+        "flush_after_n_draw",
+    ];
+    pub(super) const GRPC: &[&str] = &["enabled", "listen_address", "insecure"];
+    pub(super) const LOG: &[&str] = &["level", "format"];
+
+    pub(super) const SECTIONS: &[(&str, &[&str])] = &[
+        ("", TOP),
+        ("pool", POOL),
+        ("pool.catalog[]", ITEM),
+        ("pool.idempotency", IDEMPOTENCY),
+        ("wal", WAL),
+        ("grpc", GRPC),
+        ("log", LOG),
+    ];
+}
+
+/// A checked configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Where the log and the snapshots are. Default: `./rewardpool-data`.
+    pub working_dir: PathBuf,
+    /// The pools to create, with unique names. None when they come over gRPC only.
+    pub pools: Vec<PoolConfig>,
+    /// The write-ahead log.
+    pub wal: WalConfig,
+    /// The gRPC server.
+    pub grpc: GrpcConfig,
+    /// What the service says about itself.
+    pub log: LogConfig,
+    /// How long a stop waits for calls that are under way: 0s to 1h. Default: 10s.
+    pub drain_timeout: Duration,
+    /// Whether options that make draws predictable are allowed. Default: false.
+    pub test_mode: bool,
+}
+
+/// A pool to create.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PoolConfig {
+    /// Its name, catalogue, selector and limits.
+    pub spec: PoolSpec,
+    /// Fixes its randomness. Only in test mode.
+    pub seed: Option<Seed>,
+}
+
+/// The secret of a pool, given in the configuration instead of by the operating system.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Seed(pub [u8; 32]);
+
+impl fmt::Debug for Seed {
+    /// Does not show the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed(…)")
+    }
+}
+
+/// The write-ahead log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WalConfig {
+    /// Size of a segment (`max_file_size_kb`): 64 KiB to 4 GiB. Default: 64 MiB.
+    pub segment_bytes: u64,
+    /// Commands that may wait for the writer (`max_request_buffer_size`): 1 to 1 000 000.
+    /// Default: 4096.
+    pub mailbox_capacity: usize,
+    /// How records are written (`formatter`). Default: binary.
+    pub format: RecordFormat,
+    /// How files are written (`storage`). Default: file.
+    pub storage: StorageKind,
+    /// A batch is written at the latest after so many draws (`flush_after_n_draw`): 1 to
+    /// 10 000 000. Default: 16 384.
+    pub batch_draws_max: u32,
+}
+
+/// How records are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecordFormat {
+    /// The fastest and smallest.
+    Binary,
+    /// One JSON object a line.
+    Json,
+    /// One line of fields separated by commas.
+    StringLine,
+}
+
+impl RecordFormat {
+    /// The name in the configuration and in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::Json => "json",
+            Self::StringLine => "string_line",
+        }
+    }
+}
+
+/// How files are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StorageKind {
+    /// By system calls.
+    File,
+    /// Through a memory map.
+    Mmap,
+}
+
+impl StorageKind {
+    /// The name in the configuration and in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Mmap => "mmap",
+        }
+    }
+}
+
+/// The gRPC server.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GrpcConfig {
+    /// Whether it runs. Default: true.
+    pub enabled: bool,
+    /// Where it listens; a loopback address unless `insecure`. Port 0 takes any free port.
+    /// Default: 127.0.0.1:50051.
+    pub listen_address: SocketAddr,
+    /// Whether other machines may reach it without encryption. Default: false.
+    pub insecure: bool,
+}
+
+/// What the service says about itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogConfig {
+    /// The least important messages that are written. Default: info.
+    pub level: tracing::Level,
+    /// How they are written. Default: auto.
+    pub format: LogFormat,
+}
+
+/// How messages are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// Human on a terminal, else JSON.
+    Auto,
+    /// Lines for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &FilePath) -> Result<Self, ConfigError> {
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse(path, &text),
+            Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
+        }
+    }
+
+    /// Checks a text. The path is only named in messages.
+    pub fn parse(path: &FilePath, text: &str) -> Result<Self, ConfigError> {
+        let invalid = |faults| ConfigError::Invalid { path: path.to_owned(), faults };
+        // Files from other systems may begin with a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let top = Node::parse(text).map_err(|fault| invalid(vec![fault]))?;
+        let mut reader = Reader::new(text, keys::SECTIONS);
+        let config = read_config(&mut reader, &top);
+        let faults = reader.into_faults();
+        if faults.is_empty() { Ok(config) } else { Err(invalid(faults)) }
+    }
+
+    /// What runs when there is no file: the sample.
+    pub fn built_in() -> Self {
+        let path = FilePath::new("samples/config.yaml");
+        Self::parse(path, SAMPLE).expect("a test parses the sample")
+    }
+
+    /// Text of a file with every option, its default and its bounds.
+    pub const fn sample() -> &'static str {
+        SAMPLE
+    }
+}
+
+fn read_config(reader: &mut Reader<'_>, top: &Node) -> Config {
+    let section = reader.section(&Path::Top, top, keys::TOP);
+    let test_mode = reader.switch_or(&section, "test_mode", false);
+    Config {
+        working_dir: read_working_dir(reader, &section),
+        pools: pools::read(reader, &section, test_mode),
+        wal: read_wal(reader, &section),
+        grpc: read_grpc(reader, &section),
+        log: read_log(reader, &section),
+        drain_timeout: reader.duration_or(
+            &section,
+            "drain_timeout",
+            [("0s", Duration::ZERO), ("1h", Duration::from_hours(1))],
+            Duration::from_secs(10),
+        ),
+        test_mode,
+    }
+}
+
+fn read_working_dir(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> PathBuf {
+    let default = "./rewardpool-data";
+    let Some(node) = top.get("working_dir") else { return default.into() };
+    let path = Path::Key(top.path, "working_dir");
+    let text = reader.text(&path, node, "it is the path of a directory");
+    if text == Some("") {
+        reader.refuse(&path, node, "it is the path of a directory");
+    }
+    text.unwrap_or(default).into()
+}
+
+fn read_wal(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> WalConfig {
+    const FORMATS: [(&str, RecordFormat); 3] = [
+        ("binary", RecordFormat::Binary),
+        ("json", RecordFormat::Json),
+        ("string_line", RecordFormat::StringLine),
+    ];
+    const STORAGES: [(&str, StorageKind); 2] =
+        [("file", StorageKind::File), ("mmap", StorageKind::Mmap)];
+    let path = Path::Key(top.path, "wal");
+    let section = reader.section_of(top, &path, "wal", keys::WAL);
+    let size = Numbers { noun: "it", min: 64, max: 4_194_304, note: " kilobytes" };
+    let waiting = Numbers { noun: "it", min: 1, max: 1_000_000, note: "" };
+    let draws = Numbers { noun: "it", min: 1, max: 10_000_000, note: "" };
+    let size_kb = reader.number_or(&section, "max_file_size_kb", size, 65_536);
+    let capacity = reader.number_or(&section, "max_request_buffer_size", waiting, 4096);
+    let batch_draws_max = reader.number_or(&section, "flush_after_n_draw", draws, 16_384);
+    WalConfig {
+        segment_bytes: size_kb * 1024,
+        mailbox_capacity: usize::try_from(capacity).expect("at most 1 000 000"),
+        format: reader.choice_or(&section, "formatter", &FORMATS, RecordFormat::Binary),
+        storage: reader.choice_or(&section, "storage", &STORAGES, StorageKind::File),
+        batch_draws_max: u32::try_from(batch_draws_max).expect("at most 10 000 000"),
+    }
+}
+
+fn read_grpc(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> GrpcConfig {
+    let path = Path::Key(top.path, "grpc");
+    let section = reader.section_of(top, &path, "grpc", keys::GRPC);
+    let insecure = reader.switch_or(&section, "insecure", false);
+    GrpcConfig {
+        enabled: reader.switch_or(&section, "enabled", true),
+        listen_address: read_listen_address(reader, &section, insecure),
+        insecure,
+    }
+}
+
+fn read_listen_address(
+    reader: &mut Reader<'_>,
+    section: &Section<'_, '_>,
+    insecure: bool,
+) -> SocketAddr {
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_051));
+    let rule = "an address is `:50051` (this machine only) or `127.0.0.1:50051`";
+    let Some(node) = section.get("listen_address") else { return default };
+    let path = Path::Key(section.path, "listen_address");
+    let Value::Text(text) = &node.value else {
+        reader.refuse(&path, node, rule);
+        return default;
+    };
+    // No host, or the name of this machine's own interface, is loopback: safe without a choice.
+    let port = text.strip_prefix("localhost").unwrap_or(text).strip_prefix(':');
+    let address = match port.map(str::parse) {
+        Some(Ok(port)) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        Some(Err(_)) | None => text.parse(),
+    };
+    match address {
+        Ok(address) if insecure || address.ip().is_loopback() => return address,
+        Ok(_) => {
+            let rule = "other machines can reach this address, and calls are not encrypted: write \
+                        a loopback address such as `127.0.0.1:50051`, or allow it with `insecure: \
+                        true` under `grpc`";
+            reader.refuse(&path, node, rule);
+        }
+        Err(_) => reader.refuse(&path, node, rule),
+    }
+    default
+}
+
+fn read_log(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> LogConfig {
+    const LEVELS: [(&str, tracing::Level); 5] = [
+        ("error", tracing::Level::ERROR),
+        ("warn", tracing::Level::WARN),
+        ("info", tracing::Level::INFO),
+        ("debug", tracing::Level::DEBUG),
+        ("trace", tracing::Level::TRACE),
+    ];
+    const FORMATS: [(&str, LogFormat); 3] =
+        [("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)];
+    let path = Path::Key(top.path, "log");
+    let section = reader.section_of(top, &path, "log", keys::LOG);
+    LogConfig {
+        level: reader.choice_or(&section, "level", &LEVELS, tracing::Level::INFO),
+        format: reader.choice_or(&section, "format", &FORMATS, LogFormat::Auto),
+    }
+}
