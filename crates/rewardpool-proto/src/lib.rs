@@ -1,6 +1,25 @@
 //! The gRPC interface: messages, clients and servers, generated from the files in `proto/`.
 //!
 //! `cargo xtask proto-gen` writes `src/gen/`; a test of `xtask` fails when it is not current.
+//!
+//! An answer names each item once and gives one small number for each draw:
+//!
+//! ```
+//! use rewardpool_proto::v1::DrawResponse;
+//!
+//! let answer = DrawResponse {
+//!     first_request_id: 41,
+//!     item_ids: vec!["gold".into(), "rock".into()],
+//!     outcomes: vec![2, 0, 1],
+//!     replayed: false,
+//! };
+//! let names: Vec<Option<&str>> = answer
+//!     .outcomes
+//!     .iter()
+//!     .map(|&outcome| (outcome as usize).checked_sub(1).map(|index| &*answer.item_ids[index]))
+//!     .collect();
+//! assert_eq!(names, [Some("rock"), None, Some("gold")]);
+//! ```
 
 /// The interface for new clients: package `rewardpool.v1`.
 #[expect(

@@ -1308,11 +1308,11 @@ pub mod pool_admin_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// What administrators need. Every change is logged with its actor and reason, and is answered
-    /// after it is durable. Refusals are those of RewardPool.
+    /// What administrators need. Every change is logged, with its actor and reason, and is answered after
+    /// it is durable. Refusals are those of RewardPool.
     ///
-    /// In every request `actor` says who asks for the change and `reason` says why; both may be empty,
-    /// have at most 256 bytes each and no control characters.
+    /// Where a request has them, `actor` says who asks for the change and `reason` says why; both may be
+    /// empty, have at most 256 bytes each and no control characters.
     #[derive(Debug, Clone)]
     pub struct PoolAdminClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1703,11 +1703,11 @@ pub mod pool_admin_server {
             tonic::Status,
         >;
     }
-    /// What administrators need. Every change is logged with its actor and reason, and is answered
-    /// after it is durable. Refusals are those of RewardPool.
+    /// What administrators need. Every change is logged, with its actor and reason, and is answered after
+    /// it is durable. Refusals are those of RewardPool.
     ///
-    /// In every request `actor` says who asks for the change and `reason` says why; both may be empty,
-    /// have at most 256 bytes each and no control characters.
+    /// Where a request has them, `actor` says who asks for the change and `reason` says why; both may be
+    /// empty, have at most 256 bytes each and no control characters.
     #[derive(Debug)]
     pub struct PoolAdminServer<T> {
         inner: Arc<T>,
