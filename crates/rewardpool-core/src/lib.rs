@@ -2,6 +2,7 @@
 //! sockets.
 pub mod catalog;
 pub mod command;
+pub mod format;
 pub mod ids;
 pub mod limits;
 pub mod name;
