@@ -75,6 +75,7 @@ const KEY_BYTES_MAX: usize = 16 + U64_BYTES_MAX;
 const DRAW_BYTES_MAX: usize =
     1 + U64_BYTES_MAX + CONTEXT_BYTES_MAX + COUNT_BYTES_MAX + KEY_BYTES_MAX;
 const CONTEXT_BYTES_MAX: usize = U32_BYTES_MAX + U64_BYTES_MAX + 1;
+const OUTCOME_BYTES_MAX: usize = 4;
 /// More than the fields of any other record take without its texts and its items.
 const RECORD_BYTES_MAX: usize = 96;
 const TEXT_BYTES_MAX: usize = 2;
@@ -90,7 +91,7 @@ struct Width(u8);
 impl Width {
     /// The smallest width that has a number for each item, for empty, and 0 to spare.
     #[inline]
-    fn of(items: usize) -> Self {
+    fn of(items: u32) -> Self {
         Self(match items {
             0..=0xfe => 1,
             0xff..=0xfffe => 2,
@@ -105,15 +106,26 @@ impl Width {
 }
 
 /// What a draw has in common with the draw before it in the batch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Context {
-    pool: PoolNumber,
+    pub(super) pool: PoolNumber,
     width: Width,
-    catalog_version: u64,
+    /// Invariant: the pool's items, so that most draws need no look at the names; 0 when another
+    /// record came since, which may have added one.
+    items: u32,
+    pub(super) catalog_version: u64,
 }
 
-pub(super) fn draw_bytes_max(items: usize, count: usize) -> usize {
-    DRAW_BYTES_MAX + count * Width::of(items).bytes()
+impl Context {
+    /// Whether the written fields are the same.
+    fn is_written_as(&self, other: &Self) -> bool {
+        let same_catalog = self.catalog_version == other.catalog_version;
+        self.pool == other.pool && self.width == other.width && same_catalog
+    }
+}
+
+pub(super) fn draw_bytes_max(pool: &PoolNames, count: usize) -> usize {
+    DRAW_BYTES_MAX + count * Width::of(item_count(pool)).bytes()
 }
 
 pub(super) fn record_bytes_max(record: &Record<'_>) -> usize {
@@ -121,7 +133,7 @@ pub(super) fn record_bytes_max(record: &Record<'_>) -> usize {
     let note = |note: &Note| text(note.actor()) + text(note.reason());
     let item = |item: &CatalogItem| text(item.id.as_str()) + 2 * U64_BYTES_MAX;
     let variable = match record {
-        Record::Draw(draw) => return draw_bytes_max(usize::MAX, draw.outcomes.len()),
+        Record::Draw(draw) => return DRAW_BYTES_MAX + OUTCOME_BYTES_MAX * draw.outcomes.len(),
         Record::PoolCreated(created) => {
             let items = created.catalog.items().iter();
             text(created.id.as_str()) + items.map(item).sum::<usize>()
@@ -157,7 +169,16 @@ pub(super) fn encode(
         | Record::Rotate { .. }
         | Record::Marker
         | Record::Digest(_)
-        | Record::Closed(_) => encode_rare(record, out),
+        | Record::Closed(_) => {
+            forget_items(context);
+            encode_rare(record, out);
+        }
+    }
+}
+
+fn forget_items(context: &mut Option<Context>) {
+    if let Some(context) = context {
+        context.items = 0;
     }
 }
 
@@ -168,15 +189,35 @@ fn encode_draw(
     context: &mut Option<Context>,
     out: &mut Vec<u8>,
 ) {
-    let pool = names.pool(draw.pool).expect("a record's pool exists");
-    let items = item_count(pool);
-    let new = Context {
-        pool: draw.pool,
-        width: Width::of(pool.items().len()),
-        catalog_version: draw.catalog_version,
-    };
-    let mut tag = DRAW;
-    if *context != Some(new) {
+    if let (&mut Some(previous), &[outcome], None) = (&mut *context, draw.outcomes, draw.key)
+        && previous.pool == draw.pool
+        && previous.catalog_version == draw.catalog_version
+        && previous.items != 0
+    {
+        let tag = DRAW | mode_flag(draw.mode);
+        return encode_single(tag, outcome, previous.width, previous.items, out);
+    }
+    encode_any_draw(draw, names, context, out);
+}
+
+fn mode_flag(mode: DrawMode) -> u8 {
+    match mode {
+        DrawMode::BestEffort => 0,
+        DrawMode::AllOrNothing => DRAW_ALL_OR_NOTHING,
+    }
+}
+
+fn encode_any_draw(
+    draw: &DrawRecord<'_>,
+    names: &Names,
+    context: &mut Option<Context>,
+    out: &mut Vec<u8>,
+) {
+    let items = item_count(names.pool(draw.pool).expect("a record's pool exists"));
+    let (pool, catalog_version) = (draw.pool, draw.catalog_version);
+    let new = Context { pool, width: Width::of(items), items, catalog_version };
+    let mut tag = DRAW | mode_flag(draw.mode);
+    if !context.is_some_and(|previous| previous.is_written_as(&new)) {
         tag |= DRAW_CONTEXT;
     }
     if draw.key.is_some() {
@@ -184,12 +225,6 @@ fn encode_draw(
     }
     if draw.outcomes.len() != 1 {
         tag |= DRAW_COUNT;
-    }
-    if draw.mode == DrawMode::AllOrNothing {
-        tag |= DRAW_ALL_OR_NOTHING;
-    }
-    if let (&[outcome], DRAW) = (draw.outcomes, tag & !DRAW_ALL_OR_NOTHING) {
-        return encode_single(tag, outcome, new.width, items, out);
     }
     encode_draw_head(tag, draw, context.is_none(), new, out);
     *context = Some(new);
@@ -438,6 +473,48 @@ fn put_note(out: &mut Vec<u8>, note: &Note) {
     put_text(out, note.reason());
 }
 
+/// The outcome and the mode of a draw like the one before with one outcome, which is the most
+/// frequent record. `None` when the next record is another, or is wrong: [`decode`] tells then.
+///
+/// The caller makes the record in place: moving one costs more than all of this.
+#[inline]
+pub(super) fn decode_single(
+    cursor: &mut Cursor<'_>,
+    context: &Context,
+    names: &Names,
+) -> Option<(Outcome, DrawMode)> {
+    let (&tag, bytes) = cursor.rest().split_first()?;
+    if tag & !DRAW_ALL_OR_NOTHING != DRAW {
+        return None;
+    }
+    let &Context { pool, width, items, .. } = context;
+    if items == 0 {
+        return None;
+    }
+    debug_assert_eq!(names.pool(pool).map(item_count), Some(items), "a draw adds no items");
+    let (outcome, exists) = match (width, bytes) {
+        (Width(1), &[a, ..]) => number_to_outcome::<1>(u32::from(a), items),
+        (Width(2), &[a, b, ..]) => number_to_outcome::<2>(u32::from_le_bytes([a, b, 0, 0]), items),
+        (Width(3), &[a, b, c, ..]) => {
+            number_to_outcome::<3>(u32::from_le_bytes([a, b, c, 0]), items)
+        }
+        (Width(4), &[a, b, c, d, ..]) => {
+            number_to_outcome::<4>(u32::from_le_bytes([a, b, c, d]), items)
+        }
+        _ => return None,
+    };
+    if !exists {
+        return None;
+    }
+    cursor.skip(1 + width.bytes());
+    Some((outcome, mode_of(tag)))
+}
+
+#[inline]
+fn mode_of(tag: u8) -> DrawMode {
+    if tag & DRAW_ALL_OR_NOTHING == 0 { DrawMode::BestEffort } else { DrawMode::AllOrNothing }
+}
+
 /// `next_id` is what follows the draws before, `None` before the first of the batch.
 #[inline]
 pub(super) fn decode<'o>(
@@ -450,6 +527,7 @@ pub(super) fn decode<'o>(
     let start = *cursor;
     let tag = cursor.byte()?;
     if tag & DRAW == 0 {
+        forget_items(context);
         return decode_rare(tag, &start, cursor, names);
     }
     if tag & DRAW_RESERVED != 0 {
@@ -459,7 +537,7 @@ pub(super) fn decode<'o>(
         Some(next) => next,
         None => take_request_id(cursor)?,
     };
-    let current = match *context {
+    let mut current = match *context {
         Some(previous) if tag & DRAW_CONTEXT == 0 => previous,
         previous => take_context(tag, previous, cursor)?,
     };
@@ -468,7 +546,8 @@ pub(super) fn decode<'o>(
     let Some(pool) = names.pool(current.pool) else {
         return Err(start.fault(FormatFault::UnknownPool));
     };
-    let (items, width) = (item_count(pool), Width::of(pool.items().len()));
+    let items = item_count(pool);
+    let width = Width::of(items);
     if width != current.width {
         let (expected, found) = (width.0, current.width.0);
         return Err(start.fault(FormatFault::OutcomeWidth { expected, found }));
@@ -486,11 +565,9 @@ pub(super) fn decode<'o>(
     if !valid {
         return Err(before.fault(FormatFault::UnknownItem));
     }
+    current.items = items;
     *context = Some(current);
-    let mode = match tag & DRAW_ALL_OR_NOTHING {
-        0 => DrawMode::BestEffort,
-        _ => DrawMode::AllOrNothing,
-    };
+    let mode = mode_of(tag);
     let (pool, catalog_version) = (current.pool, current.catalog_version);
     Ok(Record::Draw(DrawRecord { pool, catalog_version, first_request_id, outcomes, mode, key }))
 }
@@ -513,8 +590,8 @@ fn take_context(
     let pool = PoolNumber(take_u32(cursor)?);
     let catalog_version = take_number(cursor)?;
     let width = Width(cursor.byte()?);
-    let context = Context { pool, width, catalog_version };
-    if previous == Some(context) {
+    let context = Context { pool, width, items: 0, catalog_version };
+    if previous.is_some_and(|previous| previous.is_written_as(&context)) {
         return Err(start.fault(FormatFault::RepeatedContext));
     }
     Ok(context)

@@ -46,6 +46,13 @@ impl<'p> Cursor<'p> {
         Ok(bytes)
     }
 
+    /// Leaves out bytes that were seen in [`Cursor::rest`].
+    #[inline]
+    pub(super) fn skip(&mut self, length: usize) {
+        self.offset += length;
+        assert!(self.offset <= self.bytes.len(), "a cursor stays within its payload");
+    }
+
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
         let Some(bytes) = self.rest().first_chunk() else {
             return Err(self.fault(FormatFault::Truncated));

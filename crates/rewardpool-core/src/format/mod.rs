@@ -186,7 +186,7 @@ impl Encoder {
     #[inline]
     pub fn draw_bytes_max(&self, pool: &PoolNames, count: usize) -> usize {
         match self.format {
-            Format::Binary => binary::draw_bytes_max(pool.items().len(), count),
+            Format::Binary => binary::draw_bytes_max(pool, count),
             Format::Json => {
                 json::draw_bytes_max(pool.id().as_str().len(), pool.item_bytes_max(), count)
             }
@@ -249,6 +249,9 @@ impl<'p> Decoder<'p> {
     /// `names` are those of the state after all earlier records were applied. `outcomes` is
     /// overwritten when the record is a draw, which borrows it.
     ///
+    /// In a loop over many single draws, match `Ok(Some(ref record))` directly on the call: to move
+    /// a record takes longer than to decode it.
+    ///
     /// # Errors
     /// When the payload is anything else than what the encoder writes for `count` records that fit
     /// the names. The decoder stays where it was, so it gives the same error again.
@@ -263,6 +266,36 @@ impl<'p> Decoder<'p> {
             cursor.expect_end()?;
             return Ok(None);
         }
+        if self.format == Format::Binary
+            && let (Some(context), Some(first_request_id)) = (&self.context, self.request_ids.next)
+            && let Some((outcome, mode)) = binary::decode_single(&mut cursor, context, names)
+            && let Some(after) = self.request_ids.after(first_request_id, 1)
+        {
+            self.request_ids = after;
+            self.offset = cursor.offset();
+            self.decoded += 1;
+            outcomes.clear();
+            outcomes.push(outcome);
+            let (pool, catalog_version) = (context.pool, context.catalog_version);
+            return Ok(Some(Record::Draw(DrawRecord {
+                pool,
+                catalog_version,
+                first_request_id,
+                outcomes,
+                mode,
+                key: None,
+            })));
+        }
+        self.next_record(names, outcomes)
+    }
+
+    #[inline(never)]
+    fn next_record<'o>(
+        &mut self,
+        names: &Names,
+        outcomes: &'o mut Vec<Outcome>,
+    ) -> Result<Option<Record<'o>>, FormatError> {
+        let mut cursor = Cursor::new(self.payload, self.offset);
         if cursor.is_at_end() {
             let (expected, found) = (self.count, self.decoded);
             return Err(cursor.fault(FormatFault::MissingRecords { expected, found }));
