@@ -810,3 +810,47 @@ fn take_status(cursor: &mut Cursor<'_>) -> Result<PoolStatus, FormatError> {
     let start = *cursor;
     STATUSES.at(cursor.byte()?).ok_or_else(|| start.fault(FormatFault::UnknownValue))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn widths_leave_room_for_empty() {
+        for (items, width) in [
+            (0, 1),
+            (254, 1),
+            (255, 2),
+            (65_534, 2),
+            (65_535, 3),
+            (0xff_fffe, 3),
+            (0xff_ffff, 4),
+            (u32::MAX, 4),
+        ] {
+            assert_eq!(Width::of(items), Width(width), "{items} items");
+        }
+    }
+
+    /// No catalogue is large enough for the widest outcomes yet.
+    #[test]
+    fn the_widest_outcomes_survive() {
+        let award = |index| Outcome::award(ItemIndex::new(index).unwrap());
+        let outcomes = [award(0), Outcome::EMPTY, award(u32::MAX - 2), award(0x0100_0000)];
+        let mut bytes = vec![7];
+        assert!(encode_outcomes::<4>(&outcomes, u32::MAX - 1, &mut bytes));
+        let mut decoded = [Outcome::EMPTY; 4];
+        assert!(decode_outcomes::<4>(&bytes[1..], u32::MAX - 1, &mut decoded));
+        assert_eq!(decoded, outcomes);
+        assert!(!decode_outcomes::<4>(&bytes[1..], u32::MAX - 2, &mut decoded));
+    }
+
+    #[test]
+    fn signed_numbers_survive() {
+        for number in [0, 1, -1, 63, -64, 64, i64::MAX, i64::MIN] {
+            let mut bytes = Vec::new();
+            put_signed(&mut bytes, number);
+            assert_eq!(take_signed(&mut Cursor::new(&bytes, 0)), Ok(number));
+            assert_eq!(bytes.len() == 1, (-64..64).contains(&number));
+        }
+    }
+}

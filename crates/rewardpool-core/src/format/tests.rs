@@ -1,6 +1,8 @@
 //! Goal: a payload and its records are one to one in each format, whatever the bytes. Method:
 //! records made from random steps go through all formats and back; every payload that decodes, be
 //! it damaged or random, must be what the encoder writes for the records that came out.
+mod golden;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -19,13 +21,13 @@ use crate::selector::SelectorKind;
 
 /// A record that owns its outcomes; the one inside has none.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Owned {
+struct Owned {
     record: Record<'static>,
     outcomes: Vec<Outcome>,
 }
 
 impl Owned {
-    pub(super) fn of(record: &Record<'_>) -> Self {
+    fn of(record: &Record<'_>) -> Self {
         let (record, outcomes) = match record.clone() {
             Record::Draw(draw) => {
                 (Record::Draw(DrawRecord { outcomes: &[], ..draw }), draw.outcomes.to_vec())
@@ -47,31 +49,28 @@ impl Owned {
     }
 
     fn borrow(&self) -> Record<'_> {
-        match &self.record {
-            Record::Draw(draw) => Record::Draw(DrawRecord { outcomes: &self.outcomes, ..*draw }),
-            _ => self.record.clone(),
+        if let Record::Draw(draw) = self.record {
+            return Record::Draw(DrawRecord { outcomes: &self.outcomes, ..draw });
         }
+        self.record.clone()
     }
 }
 
 /// What the state does about names.
 fn apply(record: &Record<'_>, names: &mut Names) {
-    match record {
-        Record::PoolCreated(created) => {
-            let pool = names.push(created.id.clone());
-            assert_eq!(pool, created.pool);
-            let pool = names.pool_mut(pool).unwrap();
-            created.catalog.items().iter().for_each(|item| pool.push(item.id.clone()));
-        }
-        Record::ItemAdded(added) => {
-            names.pool_mut(added.pool).unwrap().push(added.item.id.clone());
-        }
-        _ => {}
+    if let Record::PoolCreated(created) = record {
+        let pool = names.push(created.id.clone());
+        assert_eq!(pool, created.pool);
+        let pool = names.pool_mut(pool).unwrap();
+        created.catalog.items().iter().for_each(|item| pool.push(item.id.clone()));
+    }
+    if let Record::ItemAdded(added) = record {
+        names.pool_mut(added.pool).unwrap().push(added.item.id.clone());
     }
 }
 
 /// Encodes and checks that each record keeps to its announced maximum.
-pub(super) fn encode_all(format: Format, first_lsn: Lsn, records: &[Owned]) -> (Vec<u8>, u32) {
+fn encode_all(format: Format, first_lsn: Lsn, records: &[Owned]) -> (Vec<u8>, u32) {
     let mut names = Names::default();
     let mut encoder = Encoder::new(format);
     encoder.begin(first_lsn);
@@ -91,7 +90,7 @@ pub(super) fn encode_all(format: Format, first_lsn: Lsn, records: &[Owned]) -> (
     (encoder.payload().to_vec(), encoder.count())
 }
 
-pub(super) fn decode_all(
+fn decode_all(
     format: Format,
     payload: &[u8],
     first_lsn: Lsn,
@@ -450,7 +449,7 @@ proptest! {
 }
 
 /// One record of each kind and draws of each shape, small enough to damage every bit.
-pub(super) fn sample() -> Vec<Owned> {
+fn sample() -> Vec<Owned> {
     let names = ["gold", "-50 %, once; \"a\\b\"", "\u{91d1}"];
     let items = names.iter().zip([1, 0, u64::MAX >> 8]);
     let items = items.map(|(name, weight)| catalog_item(name, weight, Some(7)).unwrap()).collect();
