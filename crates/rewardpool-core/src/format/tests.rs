@@ -448,6 +448,21 @@ proptest! {
     }
 }
 
+/// An item of `u32::MAX` is empty.
+fn sample_draw(id: u64, items: &[u32], key: Option<KeyStamp>) -> Owned {
+    let award = |&item: &u32| ItemIndex::new(item).map_or(Outcome::EMPTY, Outcome::award);
+    let outcomes: Vec<Outcome> = items.iter().map(award).collect();
+    let mode = if items.len() == 2 { DrawMode::AllOrNothing } else { DrawMode::BestEffort };
+    Owned::of(&Record::Draw(DrawRecord {
+        pool: PoolNumber(0),
+        catalog_version: 1 + u64::from(id >= 305),
+        first_request_id: RequestId::new(id).unwrap(),
+        outcomes: &outcomes,
+        mode,
+        key,
+    }))
+}
+
 /// One record of each kind and draws of each shape, small enough to damage every bit.
 fn sample() -> Vec<Owned> {
     let names = ["gold", "-50 %, once; \"a\\b\"", "\u{91d1}"];
@@ -466,19 +481,6 @@ fn sample() -> Vec<Owned> {
         }))
     };
     let set = QuantityChange::Set { to: Quantity::Unlimited, expected_version: 1 };
-    let draw = |id, items: &[u32], key| {
-        let award = |&item: &u32| ItemIndex::new(item).map_or(Outcome::EMPTY, Outcome::award);
-        let outcomes: Vec<Outcome> = items.iter().map(award).collect();
-        let mode = if items.len() == 2 { DrawMode::AllOrNothing } else { DrawMode::BestEffort };
-        Owned::of(&Record::Draw(DrawRecord {
-            pool: PoolNumber(0),
-            catalog_version: 1 + u64::from(id >= 305_u64),
-            first_request_id: RequestId::new(id).unwrap(),
-            outcomes: &outcomes,
-            mode,
-            key,
-        }))
-    };
     let key = KeyStamp { hash: KeyHash(*b"0123456789abcdef"), fingerprint: 1 << 16 | 2 };
     let created = PoolCreated {
         pool: PoolNumber(0),
@@ -505,15 +507,15 @@ fn sample() -> Vec<Owned> {
     let plain = |record: Record<'static>| Owned::of(&record);
     vec![
         plain(Record::PoolCreated(Box::new(created))),
-        draw(300, &[2], None),
-        draw(301, &[0], None),
-        draw(302, &[u32::MAX, 1, u32::MAX], None),
-        draw(305, &[0, 2], Some(key)),
-        draw(307, &[1], None),
+        sample_draw(300, &[2], None),
+        sample_draw(301, &[0], None),
+        sample_draw(302, &[u32::MAX, 1, u32::MAX], None),
+        sample_draw(305, &[0, 2], Some(key)),
+        sample_draw(307, &[1], None),
         plain(change(Some(QuantityChange::Add(-5)), None)),
         plain(change(Some(set), Some(9))),
         plain(Record::ItemAdded(Box::new(added))),
-        draw(308, &[3], None),
+        sample_draw(308, &[3], None),
         plain(Record::ItemRetired(Box::new(retired))),
         plain(Record::PoolStateChanged(Box::new(paused))),
         plain(Record::Snapshot(SnapshotRef { lsn: 12, sha256: [0xab; 32] })),
