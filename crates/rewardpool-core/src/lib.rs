@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod command;
 pub mod generator;
+pub mod format;
 pub mod ids;
 pub mod limits;
 pub mod name;
