@@ -2,10 +2,19 @@
 //! sockets.
 pub mod catalog;
 pub mod command;
+mod decide;
+mod digest;
+pub mod generator;
 pub mod ids;
+mod keys;
 pub mod limits;
 pub mod name;
 pub mod names;
+mod pool;
 pub mod quantity;
 pub mod record;
 pub mod selector;
+pub mod snapshot;
+pub mod state;
+pub mod view;
+pub mod violation;
