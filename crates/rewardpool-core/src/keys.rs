@@ -211,12 +211,9 @@ impl KeyTable {
 
     /// Counts everything again.
     pub(crate) fn check(&self, pool: PoolNumber) -> Result<(), Violation> {
-        let sum = |sum, kept: u64, counted: u64| match kept == counted {
-            true => Ok(()),
-            false => {
-                let (kept, counted) = (u128::from(kept), u128::from(counted));
-                Err(Violation::Sum { pool, sum, kept, counted })
-            }
+        let sum = |sum, kept: u64, counted: u64| {
+            let (kept, counted) = (u128::from(kept), u128::from(counted));
+            if kept == counted { Ok(()) } else { Err(Violation::Sum { pool, sum, kept, counted }) }
         };
         let found = |draw: &&KeyedDraw| {
             self.find(draw.stamp.hash).is_some_and(|found| std::ptr::eq(found, *draw))

@@ -7,8 +7,8 @@
 use crate::command::{DrawCommand, DrawCount, KeyHash, Rejection};
 use crate::digest::Digest;
 use crate::generator::Generator;
-use crate::ids::{ItemIndex, Lsn, Outcome, PoolNumber, RequestId};
-use crate::limits::{POOLS_MAX, REQUEST_ID_MAX};
+use crate::ids::{Lsn, Outcome, PoolNumber, RequestId};
+use crate::limits::REQUEST_ID_MAX;
 use crate::names::Names;
 use crate::pool::{Charter, Item, Pool};
 use crate::record::{
@@ -211,7 +211,9 @@ impl State {
         assert_eq!(number, found, "names and pools have the same numbers");
         let names = self.names.pool_mut(number).expect("the name was pushed just now");
         names.reserve(items.len());
-        items.iter().for_each(|item| names.push(item.id.clone()));
+        for item in items {
+            names.push(item.id.clone());
+        }
         self.pools.push(pool);
         Ok(())
     }
@@ -238,11 +240,8 @@ impl State {
 
     fn apply_addition(&mut self, added: &ItemAdded) -> Result<(), Violation> {
         let pool = added.pool;
-        let planned =
-            self.plan_addition(pool, &added.item).map_err(|rejection| match rejection {
-                Rejection::UnknownPool => Violation::UnknownPool { pool },
-                rejection => Violation::Refused { rejection },
-            })?;
+        self.known_pool(pool)?;
+        let planned = self.plan_addition(pool, &added.item)?;
         let target = self.pool_mut(pool)?;
         let (expected, found) = (target.item_count(), added.index);
         if found.as_usize() != expected {
