@@ -667,3 +667,6 @@ fn unpack(stock: Stock, terms: Terms) -> Item {
         retired: terms.weight_and_retired & RETIRED != 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -516,3 +516,6 @@ impl<'a> Input<'a> {
         SnapshotError::DuplicateName { name: name.into(), offset: self.offset }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -440,7 +440,13 @@ impl Pair {
                 let record = Record::Digest(self.state.digest());
                 self.apply(record);
             }
-            admin => self.change(&admin.command(&self.model)),
+            Action::Create { .. }
+            | Action::Add { .. }
+            | Action::Set { .. }
+            | Action::Weight { .. }
+            | Action::AddItem { .. }
+            | Action::Retire { .. }
+            | Action::Status { .. } => self.change(&action.command(&self.model)),
         }
         self.state.check().unwrap();
         self.compare();
@@ -531,7 +537,7 @@ fn bytes(state: &State) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
     #[test]
     fn the_state_does_what_the_model_does(actions in actions()) {
         let mut state = State::new();
