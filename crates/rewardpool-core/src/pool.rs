@@ -15,7 +15,6 @@ use crate::ids::{ItemIndex, Outcome, PoolNumber, RequestId};
 use crate::keys::{KeyTable, KeyedDraw};
 use crate::limits::{ITEMS_MAX, REQUEST_ID_MAX, TOTAL_WEIGHT_MAX};
 use crate::quantity::Quantity;
-use crate::record::{DrawRecord, KeyStamp};
 use crate::selector::{Selector, SelectorKind};
 use crate::violation::{Sum, Violation};
 
@@ -134,6 +133,15 @@ struct Sums {
     listed_weight: u64,
     /// Weights of all items that are available.
     available_weight: u64,
+}
+
+/// What the awards of one command change in the sums, gathered aside: the sums themselves would
+/// cost each award a round through memory.
+#[derive(Default, Debug)]
+struct Taken {
+    awards: u64,
+    fingerprint: u64,
+    units: u64,
 }
 
 /// The parts of an item in the fingerprint. Odd and without simple relations.
@@ -290,44 +298,64 @@ impl Pool {
     ) {
         let first = first.number();
         let end = first + u64::from(count);
+        let mut taken = Taken::default();
         for number in first..end {
             let selector = self.selector.as_ref().expect("a state is activated before it draws");
             let total = selector.total();
             if total == 0 {
-                assert!(!self.is_anything_available(), "the selector misses an available item");
+                assert!(!self.has_more_than(&taken), "the selector misses an available item");
                 let rest = usize::try_from(end - number).expect("a count is 16 bits");
                 outcomes.resize(outcomes.len() + rest, Outcome::EMPTY);
-                return;
+                break;
             }
             let request = RequestId::new(number).expect("request ids start at 1");
             let item = selector.locate(generator.below(request, total));
-            self.take(item).expect("the selector locates available items only");
+            self.take(item, &mut taken).expect("the selector locates available items only");
             outcomes.push(Outcome::award(item));
         }
+        self.settle(&taken, u64::from(count));
     }
 
-    /// Takes one unit for an award. Every award goes through here, live and in replay.
+    /// Takes one unit for an award. Every award goes through here, live and in replay. The sums
+    /// and counters follow when the awards of the command are settled.
     #[inline]
-    pub(crate) fn take(&mut self, item: ItemIndex) -> Result<(), Violation> {
+    fn take(&mut self, item: ItemIndex, taken: &mut Taken) -> Result<(), Violation> {
         let Some(stock) = self.stock.get_mut(item.as_usize()) else {
             return Err(self.unknown_item(item));
         };
         if stock.quantity == 0 || stock.awarded_and_mark < DRAWABLE {
             return Err(self.not_available(item));
         }
-        // Without a branch on "unlimited", which a mixed catalogue would make unpredictable.
+        // Without a branch on "unlimited", which a mixed catalogue would make unpredictable. Nothing
+        // wraps: a quantity above 0 has a unit, and awards stay below the last request id.
         let limited = u64::from(stock.quantity > 0);
-        stock.quantity -= limited.cast_signed();
-        stock.awarded_and_mark += 1;
+        stock.quantity = stock.quantity.wrapping_sub_unsigned(limited);
+        stock.awarded_and_mark = stock.awarded_and_mark.wrapping_add(1);
         let is_sold_out = stock.quantity == 0;
-        let content = AWARDED.wrapping_sub(QUANTITY.wrapping_mul(limited));
+        let content = if limited > 0 { AWARDED.wrapping_sub(QUANTITY) } else { AWARDED };
         let change = coefficient(item.number()).wrapping_mul(content);
-        self.sums.fingerprint = self.sums.fingerprint.wrapping_add(change);
-        self.sums.units -= u128::from(limited);
+        taken.awards = taken.awards.wrapping_add(1);
+        taken.fingerprint = taken.fingerprint.wrapping_add(change);
+        taken.units = taken.units.wrapping_add(limited);
         if is_sold_out {
             self.sell_out(item);
         }
         Ok(())
+    }
+
+    /// Counts so many draws and what they took.
+    #[inline]
+    fn settle(&mut self, taken: &Taken, draws: u64) {
+        self.sums.fingerprint = self.sums.fingerprint.wrapping_add(taken.fingerprint);
+        self.sums.units -= u128::from(taken.units);
+        self.counters.draws += draws;
+        self.counters.awards += taken.awards;
+        self.counters.empties += draws - taken.awards;
+    }
+
+    /// Whether anything is available, now that so much was taken.
+    fn has_more_than(&self, taken: &Taken) -> bool {
+        self.sums.units > u128::from(taken.units) || self.sums.unlimited > 0
     }
 
     #[cold]
@@ -351,45 +379,28 @@ impl Pool {
 
     /// Takes the outcomes of a logged draw.
     pub(crate) fn retrace(&mut self, outcomes: &[Outcome]) -> Result<(), Violation> {
+        let mut taken = Taken::default();
         for outcome in outcomes {
             match outcome.item() {
-                Some(item) => self.take(item)?,
-                None if !self.is_anything_available() => {}
-                None => {
-                    let Sums { units, unlimited, .. } = self.sums;
-                    return Err(Violation::NotEmpty {
-                        pool: self.charter.number,
-                        units,
-                        unlimited,
-                    });
-                }
+                Some(item) => self.take(item, &mut taken)?,
+                None if !self.has_more_than(&taken) => {}
+                None => return Err(self.not_empty(&taken)),
             }
         }
+        let count = u64::try_from(outcomes.len()).expect("a draw has few outcomes");
+        self.settle(&taken, count);
         Ok(())
     }
 
-    fn is_anything_available(&self) -> bool {
-        self.sums.units > 0 || self.sums.unlimited > 0
+    #[cold]
+    fn not_empty(&self, taken: &Taken) -> Violation {
+        let (pool, unlimited) = (self.charter.number, self.sums.unlimited);
+        let units = self.sums.units - u128::from(taken.units);
+        Violation::NotEmpty { pool, units, unlimited }
     }
 
-    /// What each draw does when its units are taken, live and in replay: counts it and keeps its
-    /// key.
-    #[inline]
-    pub(crate) fn finish_draw(&mut self, draw: &DrawRecord<'_>, time_ms: u64) {
-        let count = |number: usize| u64::try_from(number).expect("a draw has few outcomes");
-        let empties = draw.outcomes.iter().filter(|&&outcome| outcome == Outcome::EMPTY).count();
-        self.counters.draws += count(draw.outcomes.len());
-        self.counters.empties += count(empties);
-        self.counters.awards += count(draw.outcomes.len() - empties);
-        if let Some(stamp) = draw.key {
-            self.keep_key(draw, stamp, time_ms);
-        }
-    }
-
-    #[inline(never)]
-    fn keep_key(&mut self, draw: &DrawRecord<'_>, stamp: KeyStamp, time_ms: u64) {
-        let DrawRecord { first_request_id, outcomes, catalog_version, .. } = *draw;
-        let keyed = KeyedDraw::new(stamp, first_request_id, outcomes, catalog_version, time_ms);
+    /// Keeps what a draw gave, under its key.
+    pub(crate) fn keep_key(&mut self, keyed: KeyedDraw) {
         self.keys.insert(keyed);
     }
 

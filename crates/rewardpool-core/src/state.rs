@@ -8,6 +8,7 @@ use crate::command::{DrawCommand, DrawCount, KeyHash, Rejection};
 use crate::digest::Digest;
 use crate::generator::Generator;
 use crate::ids::{Lsn, Outcome, PoolNumber, RequestId};
+use crate::keys::KeyedDraw;
 use crate::limits::REQUEST_ID_MAX;
 use crate::names::Names;
 use crate::pool::{Charter, Item, Pool};
@@ -97,9 +98,8 @@ impl State {
         let before = outcomes.len();
         outcomes.reserve(command.count.as_usize());
         pool.choose(first_request_id, count, generator, outcomes);
-        let drawn = Drawn { first_request_id, replayed: false, catalog_version };
-        self.finish_draw(&drawn.record(command, &outcomes[before..]), time_ms);
-        Ok(drawn)
+        self.finish_draw(command, first_request_id, &outcomes[before..], time_ms);
+        Ok(Drawn { first_request_id, replayed: false, catalog_version })
     }
 
     /// Makes a record true that a state of the same content decided: this one, or the one that
@@ -137,6 +137,7 @@ impl State {
     }
 
     /// Counts a record that is part of the state now.
+    #[inline]
     pub fn advance(&mut self, lsn: Lsn, time_ms: u64) -> Result<(), Violation> {
         self.check_next(lsn)?;
         self.last_lsn = lsn.number();
@@ -144,17 +145,40 @@ impl State {
         Ok(())
     }
 
+    #[inline]
     fn check_next(&self, lsn: Lsn) -> Result<(), Violation> {
         let expected = self.last_lsn.wrapping_add(1);
         if lsn.number() == expected { Ok(()) } else { Err(Violation::Lsn { expected, found: lsn }) }
     }
 
-    /// The end of each draw, live and in replay.
+    /// The end of each draw, live and in replay: its ids are given, and its key is kept.
     #[inline]
-    fn finish_draw(&mut self, draw: &DrawRecord<'_>, time_ms: u64) {
-        let count = u64::try_from(draw.outcomes.len()).expect("a draw has few outcomes");
-        self.last_request_id += count;
-        self.pools[draw.pool.as_usize()].finish_draw(draw, self.time_ms.max(time_ms));
+    fn finish_draw(
+        &mut self,
+        command: &DrawCommand,
+        first_request_id: RequestId,
+        outcomes: &[Outcome],
+        time_ms: u64,
+    ) {
+        self.last_request_id += u64::from(command.count.number());
+        if let Some(stamp) = stamp(command) {
+            self.keep_key(command.pool, stamp, first_request_id, outcomes, time_ms);
+        }
+    }
+
+    /// Not part of the caller, so that a draw without a key does not pay for it.
+    #[inline(never)]
+    fn keep_key(
+        &mut self,
+        pool: PoolNumber,
+        stamp: KeyStamp,
+        first_request_id: RequestId,
+        outcomes: &[Outcome],
+        time_ms: u64,
+    ) {
+        let pool = &mut self.pools[pool.as_usize()];
+        let (version, time_ms) = (pool.catalog_version(), self.time_ms.max(time_ms));
+        pool.keep_key(KeyedDraw::new(stamp, first_request_id, outcomes, version, time_ms));
     }
 
     fn apply_draw(&mut self, draw: &DrawRecord<'_>, time_ms: u64) -> Result<(), Violation> {
@@ -164,7 +188,7 @@ impl State {
             return Err(Violation::KeyKnown { pool: draw.pool, key: known.stamp.hash });
         }
         pool.retrace(draw.outcomes)?;
-        self.finish_draw(draw, time_ms);
+        self.finish_draw(&command, draw.first_request_id, draw.outcomes, time_ms);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The pool counts itself: each number that it keeps is spoiled once and found out.
 use super::*;
 use crate::command::KeyHash;
+use crate::record::KeyStamp;
 
 const POOL: PoolNumber = PoolNumber(4);
 
@@ -22,15 +23,7 @@ fn pool() -> Pool {
     let outcomes = [Outcome::award(index(0)), Outcome::award(index(1))];
     pool.retrace(&outcomes).unwrap();
     let stamp = KeyStamp { hash: KeyHash::of(b"k").unwrap(), fingerprint: 2 };
-    let draw = DrawRecord {
-        pool: POOL,
-        catalog_version: 1,
-        first_request_id: RequestId::FIRST,
-        outcomes: &outcomes,
-        mode: DrawMode::BestEffort,
-        key: Some(stamp),
-    };
-    pool.finish_draw(&draw, 7);
+    pool.keep_key(KeyedDraw::new(stamp, RequestId::FIRST, &outcomes, 1, 7));
     pool.check().unwrap();
     pool
 }
@@ -115,13 +108,14 @@ fn a_sold_out_item_leaves_the_selector_and_comes_back() {
     assert_eq!(pool.available_weight(), 5);
     let selector = pool.selector.as_ref().unwrap();
     assert_eq!((selector.weight(index(3)), selector.total()), (0, 5));
-    let violation = pool.take(index(3)).unwrap_err();
+    let violation = pool.retrace(&[Outcome::award(index(3))]).unwrap_err();
     assert_eq!(violation, Violation::NotAvailable { pool: POOL, item: index(3) });
     let change = ItemChange { quantity: Some(QuantityChange::Add(1)), weight: None };
     let planned = pool.plan_update(index(3), &change).unwrap();
     pool.change(index(3), planned);
     assert_eq!(pool.selector.as_ref().unwrap().total(), 6);
-    pool.take(index(3)).unwrap();
+    pool.retrace(&[Outcome::award(index(3))]).unwrap();
+    pool.check().unwrap();
 }
 
 #[test]
