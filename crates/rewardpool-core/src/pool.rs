@@ -287,8 +287,9 @@ impl Pool {
         Ok(None)
     }
 
-    /// Draws so many times and appends the outcomes.
-    #[inline]
+    /// Draws so many times and appends the outcomes. A body of its own, which leaves the loop the
+    /// registers that its caller needs for other things.
+    #[inline(never)]
     pub(crate) fn choose(
         &mut self,
         first: RequestId,
