@@ -226,6 +226,33 @@ fn a_state_that_contradicts_itself_is_refused() {
     assert_eq!(error, SnapshotError::CatalogHash { pool: PoolId::new("pool-0").unwrap() });
 }
 
+#[test]
+fn keys_out_of_their_order_are_refused() {
+    let found = |keys: [(&[u8], u64, u64, u64); 2]| {
+        let mut state = State::new();
+        apply(&mut state, &pool_created(0, &SEED, 5), 5);
+        draw(&mut state, &[0, 1, 0], None, 50);
+        for (key, first, version, time_ms) in keys {
+            let stamp = KeyStamp { hash: KeyHash::of(key).unwrap(), fingerprint: 1 };
+            let first = RequestId::new(first).unwrap();
+            let draw = KeyedDraw::new(stamp, first, &[Outcome::EMPTY], version, time_ms);
+            state.pools[0].keys_mut().append(draw);
+        }
+        match refused_or_exact(&bytes(&state)) {
+            Some(SnapshotError::Range { what, .. }) => what,
+            other => unreachable!("{other:?}"),
+        }
+    };
+    let of_time = "the time of a key";
+    assert_eq!(found([(b"a", 1, 1, 50), (b"b", 2, 1, 49)]), of_time);
+    assert_eq!(found([(b"a", 1, 1, 50), (b"b", 2, 1, 51)]), of_time);
+    let of_id = "the request id of a key";
+    assert_eq!(found([(b"a", 2, 1, 50), (b"b", 2, 1, 50)]), of_id);
+    assert_eq!(found([(b"a", 2, 1, 50), (b"b", 4, 1, 50)]), of_id);
+    let of_version = "the catalogue's version of a key";
+    assert_eq!(found([(b"a", 1, 1, 50), (b"b", 2, 2, 50)]), of_version);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
     #[test]

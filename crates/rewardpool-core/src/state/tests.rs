@@ -243,6 +243,8 @@ fn keys_expire_by_the_time_in_the_log_and_a_late_clock_keeps_them() {
     draw(&mut state, &keyed(b"back"), 5).unwrap();
     assert!(draw(&mut state, &keyed(b"old"), 1100).unwrap().0.replayed);
     assert_eq!(state.time_ms(), 1100);
+    let back = state.find_draw(POOL, KeyHash::of(b"back").unwrap()).unwrap();
+    assert_eq!(back.time_ms, 1100);
     draw(&mut state, &keyed(b"late"), 1101).unwrap();
     assert!(!draw(&mut state, &keyed(b"old"), 1101).unwrap().0.replayed);
     assert_eq!(state.pool(POOL).unwrap().keys.oldest_time_ms, Some(1100));
