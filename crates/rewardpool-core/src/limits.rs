@@ -16,6 +16,8 @@ pub const POOLS_MAX: usize = 10_000;
 pub const TOTAL_WEIGHT_MAX: u64 = i64::MAX as u64;
 /// Units of one item.
 pub const QUANTITY_MAX: u64 = i64::MAX as u64;
+/// The highest request id. Below 2^63, so that awards can be counted in 63 bits.
+pub const REQUEST_ID_MAX: u64 = i64::MAX as u64;
 /// A state digest is logged at each LSN that is a multiple of this.
 pub const DIGEST_EVERY_LSN: u64 = 1 << 16;
 

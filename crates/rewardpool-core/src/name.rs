@@ -27,7 +27,8 @@ impl PoolId {
     /// Checks the text.
     pub fn new(text: &str) -> Result<Self, NameError> {
         check_length(text)?;
-        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+        let allowed =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
         match text.chars().find(|&c| !allowed(c)) {
             Some(c) => Err(NameError::Character(c)),
             None => Ok(Self(text.into())),

@@ -16,6 +16,7 @@ const CHUNK: usize = 1024;
 /// The names of a pool's items in catalogue order. A clone shares them; appending to a list that
 /// is shared copies one chunk and the list of chunks, never all names.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::rc_buffer, reason = "chunks grow in place while nobody else holds them")]
 pub struct ItemNames {
     chunks: Arc<Vec<Arc<Vec<ItemId>>>>,
 }
@@ -39,14 +40,11 @@ impl ItemNames {
 
     fn push(&mut self, id: ItemId) {
         let chunks = Arc::make_mut(&mut self.chunks);
-        match chunks.last_mut().filter(|last| last.len() < CHUNK) {
-            Some(last) => Arc::make_mut(last).push(id),
-            None => {
-                let mut chunk = Vec::with_capacity(CHUNK.min(16));
-                chunk.push(id);
-                chunks.push(Arc::new(chunk));
-            }
+        if chunks.last().is_none_or(|last| last.len() == CHUNK) {
+            chunks.push(Arc::default());
         }
+        let last = chunks.last_mut().expect("a chunk with room was made sure of");
+        Arc::make_mut(last).push(id);
     }
 }
 
