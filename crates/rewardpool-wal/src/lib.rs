@@ -1,1 +1,29 @@
-//! Placeholder.
+//! The write-ahead log of the reward pool: batches of opaque records in fixed-size segments,
+//! snapshots beside them, and a reader that tells a torn write from a damaged disk.
+//!
+//! This crate knows bytes, checksums and files; what a record means is the business of its caller.
+//! `docs/FORMAT.md` specifies every byte.
+//!
+//! Start reading at [`Appender`] for the way in and at [`LogReader`] for the way back.
+mod appender;
+mod batch;
+mod error;
+mod identity;
+mod layout;
+mod lock;
+mod reader;
+mod scan;
+mod segment;
+mod snapshot;
+pub mod storage;
+
+pub use appender::{Appender, Committed, Position};
+pub use batch::{Batch, SECTOR};
+pub use error::{Error, Fault};
+pub use identity::Identity;
+pub use layout::{SegmentNumber, secret_name, segment_name, snapshot_name};
+pub use lock::DirectoryLock;
+pub use reader::{LogReader, Replayed, Tail};
+pub use scan::Torn;
+pub use segment::{Prepared, SEGMENT_BYTES_MIN, SegmentHeader};
+pub use snapshot::{SnapshotFile, SnapshotHeader};

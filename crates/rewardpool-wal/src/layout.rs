@@ -1,0 +1,70 @@
+//! Names of the files in a working directory. One function makes each name, one reads it back.
+use std::fmt;
+
+/// Marks a directory that holds a log.
+pub(crate) const IDENTITY: &str = "POOL";
+/// The zero-filled segment that waits to be used.
+pub(crate) const PREPARED: &str = "wal.next";
+/// Ending of a file that was not yet published.
+pub(crate) const UNPUBLISHED: &str = ".tmp";
+
+/// Number of a segment: 0, 1, 2, … in the order of their LSNs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct SegmentNumber(pub u32);
+
+impl SegmentNumber {
+    /// The segment that follows.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.checked_add(1).expect("a log never has 2^32 segments"))
+    }
+}
+
+impl fmt::Display for SegmentNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "wal.{:03}", self.0)
+    }
+}
+
+/// Name of a segment's file: `wal.000`, `wal.001`, …
+pub fn segment_name(number: SegmentNumber) -> String {
+    number.to_string()
+}
+
+/// Name of a snapshot's file, by the last LSN that it covers.
+pub fn snapshot_name(lsn: u64) -> String {
+    format!("snapshot.{lsn}")
+}
+
+/// Name of the file that holds the secret of a pool.
+pub fn secret_name(pool: u32) -> String {
+    format!("secret.{pool}")
+}
+
+pub(crate) fn parse_segment(name: &str) -> Option<SegmentNumber> {
+    let number = SegmentNumber(name.strip_prefix("wal.")?.parse().ok()?);
+    (segment_name(number) == name).then_some(number)
+}
+
+pub(crate) fn parse_snapshot(name: &str) -> Option<u64> {
+    let lsn = name.strip_prefix("snapshot.")?.parse().ok()?;
+    (snapshot_name(lsn) == name).then_some(lsn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back_and_nothing_else_is() {
+        for number in [0, 7, 999, 1000, u32::MAX] {
+            let number = SegmentNumber(number);
+            assert_eq!(parse_segment(&segment_name(number)), Some(number));
+        }
+        for other in ["wal.next", "wal.7", "wal.0007", "wal.+07", "wal.001.tmp", "snapshot.1"] {
+            assert_eq!(parse_segment(other), None, "{other}");
+        }
+        assert_eq!(parse_snapshot("snapshot.12"), Some(12));
+        assert_eq!(parse_snapshot("snapshot.012"), None);
+    }
+}

@@ -1,0 +1,228 @@
+//! One segment file `wal.NNN`: made ahead of need, full of zeros, with one header sector that is
+//! written once and never again. Whether a segment is open or closed is derived from its records.
+use std::sync::Arc;
+
+use crc32c::crc32c;
+use sha2::{Digest as _, Sha256};
+
+use crate::batch::{SECTOR, u32_at, u64_at};
+use crate::error::{Error, Fault};
+use crate::identity::{FORMAT_VERSION, Identity};
+use crate::layout::{PREPARED, SegmentNumber, segment_name};
+use crate::storage::{Storage, StorageFile};
+
+/// Smallest segment: a header and a few batches.
+pub const SEGMENT_BYTES_MIN: usize = 16 * SECTOR;
+const MAGIC: &[u8; 8] = b"RPWALSEG";
+const CHECKSUM_AT: usize = SECTOR - 4;
+const ZEROS: usize = 1 << 20;
+
+/// The first sector of a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SegmentHeader {
+    /// Format of the payloads, by the caller's numbers.
+    pub format: u8,
+    /// Which log it belongs to.
+    pub identity: Identity,
+    /// Its number, which is also in the file's name.
+    pub number: SegmentNumber,
+    /// Leadership epoch in which it was made.
+    pub epoch: u32,
+    /// Length of the file.
+    pub bytes: u64,
+    /// Number that each of its batches carries.
+    pub salt: u64,
+    /// LSN of its first record.
+    pub first_lsn: u64,
+    /// Checksum of the header of the last batch before it.
+    pub previous: u32,
+    /// SHA-256 of the batches of the segment before it: a hash chain over the whole log.
+    pub previous_sha256: [u8; 32],
+}
+
+impl SegmentHeader {
+    /// A number that no other segment of any log has, except by a chance of 2^-64.
+    pub(crate) fn salt_of(identity: Identity, number: SegmentNumber, first_lsn: u64) -> u64 {
+        let mut hash = Sha256::new();
+        hash.update(identity.uuid);
+        hash.update(number.0.to_le_bytes());
+        hash.update(first_lsn.to_le_bytes());
+        u64_at(&<[u8; 32]>::from(hash.finalize()), 0)
+    }
+
+    fn encode(&self) -> [u8; SECTOR] {
+        let mut sector = [0; SECTOR];
+        let mut at = 0;
+        let mut put = |bytes: &[u8]| {
+            sector[at..at + bytes.len()].copy_from_slice(bytes);
+            at += bytes.len();
+        };
+        put(MAGIC);
+        put(&FORMAT_VERSION.to_le_bytes());
+        put(&self.number.0.to_le_bytes());
+        put(&[self.format, 0, 0, 0]);
+        put(&self.epoch.to_le_bytes());
+        put(&self.identity.uuid);
+        put(&self.bytes.to_le_bytes());
+        put(&self.salt.to_le_bytes());
+        put(&self.first_lsn.to_le_bytes());
+        put(&self.previous.to_le_bytes());
+        put(&[0; 4]);
+        put(&self.previous_sha256);
+        let checksum = crc32c(&sector[..CHECKSUM_AT]);
+        sector[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
+        sector
+    }
+
+    /// Reads and checks the header of a file that has this number in its name.
+    pub(crate) fn decode(
+        bytes: &[u8],
+        number: SegmentNumber,
+        identity: Identity,
+    ) -> Result<Self, Error> {
+        let name = segment_name(number);
+        let corrupt = |offset, fault| Error::corrupt(&name, offset, fault);
+        let length = |expected| Fault::Length { expected, found: bytes.len() as u64 };
+        let sector = bytes.get(..SECTOR).ok_or_else(|| corrupt(0, length(SECTOR as u64)))?;
+        if sector[..8] != *MAGIC {
+            return Err(corrupt(0, Fault::Magic));
+        }
+        if crc32c(&sector[..CHECKSUM_AT]) != u32_at(sector, CHECKSUM_AT) {
+            return Err(corrupt(0, Fault::HeaderChecksum));
+        }
+        let version = u32_at(sector, 8);
+        if version != FORMAT_VERSION {
+            return Err(Error::Version { file: name, found: version, supported: FORMAT_VERSION });
+        }
+        let uuid = sector[24..40].try_into().expect("the range has 16 bytes");
+        let header = Self {
+            number: SegmentNumber(u32_at(sector, 12)),
+            format: sector[16],
+            epoch: u32_at(sector, 20),
+            identity: Identity { uuid },
+            bytes: u64_at(sector, 40),
+            salt: u64_at(sector, 48),
+            first_lsn: u64_at(sector, 56),
+            previous: u32_at(sector, 64),
+            previous_sha256: sector[72..104].try_into().expect("the range has 32 bytes"),
+        };
+        if header.number != number {
+            return Err(corrupt(12, Fault::Header("number")));
+        }
+        if header.identity != identity {
+            return Err(corrupt(24, Fault::Header("uuid")));
+        }
+        if header.bytes != bytes.len() as u64 {
+            return Err(corrupt(40, length(header.bytes)));
+        }
+        Ok(header)
+    }
+}
+
+/// A file full of zeros, synced, that waits to become a segment.
+pub struct Prepared {
+    storage: Arc<dyn Storage>,
+    file: Box<dyn StorageFile>,
+    bytes: usize,
+}
+
+impl Prepared {
+    /// Makes the file: every byte is written, so that a commit later changes no metadata and
+    /// cannot run out of space.
+    ///
+    /// # Errors
+    /// When the disk is full ([`Error::is_out_of_space`]) nothing is left behind.
+    pub fn create(storage: Arc<dyn Storage>, bytes: usize) -> Result<Self, Error> {
+        let bytes = bytes.max(SEGMENT_BYTES_MIN).next_multiple_of(SECTOR);
+        let filled = fill_with_zeros(storage.as_ref(), bytes);
+        if filled.as_ref().is_err_and(Error::is_out_of_space) {
+            storage.remove(PREPARED).map_err(Error::io("remove", PREPARED))?;
+        }
+        filled?;
+        // Opened anew because a storage may treat files of a fixed length in its own way.
+        let file = storage.open(PREPARED).map_err(Error::io("open", PREPARED))?;
+        Ok(Self { storage, file, bytes })
+    }
+
+    /// Length of the file.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Writes the header and makes the file visible under its name. Durable when it returns.
+    pub(crate) fn publish(mut self, header: &SegmentHeader) -> Result<Box<dyn StorageFile>, Error> {
+        assert_eq!(header.bytes, self.bytes as u64, "the header tells the file's length");
+        let name = segment_name(header.number);
+        self.file.write_at(0, &header.encode()).map_err(Error::io("write", PREPARED))?;
+        self.file.sync().map_err(Error::io("sync", PREPARED))?;
+        self.storage.rename(PREPARED, &name).map_err(Error::io("rename into place", &name))?;
+        self.storage.sync_directory().map_err(Error::io("sync the directory of", &name))?;
+        Ok(self.file)
+    }
+}
+
+fn fill_with_zeros(storage: &dyn Storage, bytes: usize) -> Result<(), Error> {
+    let mut file = storage.create(PREPARED).map_err(Error::io("create", PREPARED))?;
+    zero(file.as_mut(), 0, bytes).map_err(Error::io("fill", PREPARED))?;
+    file.sync().map_err(Error::io("sync", PREPARED))
+}
+
+/// Writes zeros from `start` to `end`.
+pub(crate) fn zero(file: &mut dyn StorageFile, start: usize, end: usize) -> std::io::Result<()> {
+    let zeros = vec![0; ZEROS.min(end - start)];
+    let mut offset = start;
+    while offset < end {
+        let length = zeros.len().min(end - offset);
+        file.write_at(offset as u64, &zeros[..length])?;
+        offset += length;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> SegmentHeader {
+        SegmentHeader {
+            format: 3,
+            identity: Identity { uuid: *b"0123456789abcdef" },
+            number: SegmentNumber(12),
+            epoch: 1,
+            bytes: SECTOR as u64,
+            salt: 77,
+            first_lsn: 1000,
+            previous: 5,
+            previous_sha256: [9; 32],
+        }
+    }
+
+    #[test]
+    fn a_header_is_read_back() {
+        let header = header();
+        let read = SegmentHeader::decode(&header.encode(), header.number, header.identity);
+        assert_eq!(read.unwrap(), header);
+    }
+
+    #[test]
+    fn every_changed_byte_is_noticed() {
+        let header = header();
+        for place in 0..SECTOR {
+            for change in [1, 0x80, 0xff] {
+                let mut bytes = header.encode();
+                bytes[place] ^= change;
+                let read = SegmentHeader::decode(&bytes, header.number, header.identity);
+                assert!(read.is_err(), "byte {place} ^ {change}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_under_another_name_is_refused() {
+        let header = header();
+        let bytes = header.encode();
+        assert!(SegmentHeader::decode(&bytes, SegmentNumber(13), header.identity).is_err());
+        let other = Identity { uuid: [0; 16] };
+        assert!(SegmentHeader::decode(&bytes, header.number, other).is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! A snapshot file `snapshot.<lsn>`: the whole state after that LSN, and the segment that goes on
+//! from there. It is trusted only if its SHA-256 is right.
+use crc32c::crc32c;
+use sha2::{Digest as _, Sha256};
+
+use crate::batch::{u32_at, u64_at};
+use crate::error::{Error, Fault};
+use crate::identity::{FORMAT_VERSION, Identity};
+use crate::layout::{SegmentNumber, snapshot_name};
+use crate::storage::{Storage, publish};
+
+const MAGIC: &[u8; 8] = b"RPSNAPSH";
+const HEADER_BYTES: usize = 76;
+const SHA256_BYTES: usize = 32;
+
+/// Where a snapshot stands in the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SnapshotHeader {
+    /// Which log it belongs to.
+    pub identity: Identity,
+    /// The last LSN that it covers; 0 for the empty state.
+    pub lsn: u64,
+    /// Checksum of the header of the last batch that it covers.
+    pub chain: u32,
+    /// The segment whose first record is the next LSN. It must exist.
+    pub next_segment: SegmentNumber,
+    /// Time of the last record that it covers, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// Leadership epoch.
+    pub epoch: u32,
+}
+
+impl SnapshotHeader {
+    fn encode(&self, body_bytes: u64) -> [u8; HEADER_BYTES] {
+        let mut header = [0; HEADER_BYTES];
+        let mut at = 0;
+        let mut put = |bytes: &[u8]| {
+            header[at..at + bytes.len()].copy_from_slice(bytes);
+            at += bytes.len();
+        };
+        put(MAGIC);
+        put(&FORMAT_VERSION.to_le_bytes());
+        put(&self.epoch.to_le_bytes());
+        put(&self.identity.uuid);
+        put(&self.lsn.to_le_bytes());
+        put(&self.chain.to_le_bytes());
+        put(&self.next_segment.0.to_le_bytes());
+        put(&self.time_ms.to_le_bytes());
+        put(&body_bytes.to_le_bytes());
+        put(&[0; 8]);
+        let checksum = crc32c(&header[..HEADER_BYTES - 4]);
+        header[HEADER_BYTES - 4..].copy_from_slice(&checksum.to_le_bytes());
+        header
+    }
+
+    /// Publishes a snapshot with this body. Durable when it returns; gives its SHA-256.
+    pub fn publish(&self, storage: &dyn Storage, body: &[u8]) -> Result<[u8; 32], Error> {
+        let header = self.encode(body.len() as u64);
+        let mut hash = Sha256::new();
+        hash.update(header);
+        hash.update(body);
+        let sha256: [u8; SHA256_BYTES] = hash.finalize().into();
+        publish(storage, &snapshot_name(self.lsn), &[&header, body, &sha256])?;
+        Ok(sha256)
+    }
+}
+
+/// A snapshot that was read back and verified.
+#[derive(Debug)]
+pub struct SnapshotFile {
+    /// Where it stands in the log.
+    pub header: SnapshotHeader,
+    /// SHA-256 of header and body.
+    pub sha256: [u8; 32],
+    bytes: Vec<u8>,
+}
+
+impl SnapshotFile {
+    /// The encoded state.
+    pub fn body(&self) -> &[u8] {
+        &self.bytes[HEADER_BYTES..self.bytes.len() - SHA256_BYTES]
+    }
+
+    /// Reads and verifies the snapshot that covers this LSN.
+    pub fn load(storage: &dyn Storage, lsn: u64, identity: Identity) -> Result<Self, Error> {
+        let name = snapshot_name(lsn);
+        let mut bytes = Vec::new();
+        storage.read(&name, &mut bytes).map_err(Error::io("read", &name))?;
+        Self::decode(bytes, lsn, identity)
+    }
+
+    fn decode(bytes: Vec<u8>, lsn: u64, identity: Identity) -> Result<Self, Error> {
+        let name = snapshot_name(lsn);
+        let corrupt = |offset, fault| Error::corrupt(&name, offset, fault);
+        let found = bytes.len() as u64;
+        let length = |expected| Fault::Length { expected, found };
+        let least = HEADER_BYTES + SHA256_BYTES;
+        if bytes.len() < least {
+            return Err(corrupt(0, length(least as u64)));
+        }
+        if bytes[..8] != *MAGIC {
+            return Err(corrupt(0, Fault::Magic));
+        }
+        if crc32c(&bytes[..HEADER_BYTES - 4]) != u32_at(&bytes, HEADER_BYTES - 4) {
+            return Err(corrupt(0, Fault::HeaderChecksum));
+        }
+        let version = u32_at(&bytes, 8);
+        if version != FORMAT_VERSION {
+            return Err(Error::Version { file: name, found: version, supported: FORMAT_VERSION });
+        }
+        let expected = u64_at(&bytes, 56).saturating_add(least as u64);
+        if expected != found {
+            return Err(corrupt(56, length(expected)));
+        }
+        let signed = bytes.len() - SHA256_BYTES;
+        let sha256: [u8; SHA256_BYTES] = Sha256::digest(&bytes[..signed]).into();
+        if bytes[signed..] != sha256 {
+            return Err(corrupt(signed, Fault::SnapshotHash));
+        }
+        let header = SnapshotHeader {
+            epoch: u32_at(&bytes, 12),
+            identity: Identity { uuid: bytes[16..32].try_into().expect("the range has 16 bytes") },
+            lsn: u64_at(&bytes, 32),
+            chain: u32_at(&bytes, 40),
+            next_segment: SegmentNumber(u32_at(&bytes, 44)),
+            time_ms: u64_at(&bytes, 48),
+        };
+        if header.lsn != lsn {
+            return Err(corrupt(32, Fault::Header("lsn")));
+        }
+        if header.identity != identity {
+            return Err(corrupt(16, Fault::Header("uuid")));
+        }
+        Ok(Self { header, sha256, bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::FileStorage;
+
+    #[test]
+    fn every_changed_byte_and_every_other_length_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = FileStorage::open(directory.path()).unwrap();
+        let identity = Identity { uuid: *b"0123456789abcdef" };
+        let next_segment = SegmentNumber(4);
+        let header =
+            SnapshotHeader { identity, lsn: 42, chain: 7, next_segment, time_ms: 5, epoch: 1 };
+        let sha256 = header.publish(&storage, b"the whole state").unwrap();
+        let good = SnapshotFile::load(&storage, 42, identity).unwrap();
+        assert_eq!((good.header, good.sha256), (header, sha256));
+        assert_eq!(good.body(), b"the whole state");
+        for place in 0..good.bytes.len() {
+            for change in [1, 0x80, 0xff] {
+                let mut bad = good.bytes.clone();
+                bad[place] ^= change;
+                assert!(SnapshotFile::decode(bad, 42, identity).is_err(), "byte {place}");
+            }
+            let cut = good.bytes[..place].to_vec();
+            assert!(SnapshotFile::decode(cut, 42, identity).is_err(), "length {place}");
+        }
+        assert!(SnapshotFile::decode(good.bytes, 43, identity).is_err());
+    }
+}
