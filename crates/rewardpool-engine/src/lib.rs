@@ -1,1 +1,74 @@
-//! Placeholder.
+//! The engine of the reward pool: one writer thread that owns the state and its log.
+//!
+//! [`Engine::open`] recovers a directory or sets it up; its [`Handle`] is the one way in. Nothing
+//! is answered before it is on disk.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use rewardpool_engine::core::catalog::{Catalog, CatalogItem};
+//! use rewardpool_engine::core::command::{
+//!     DrawCommand, DrawCount, DrawMode, KeyLimits, PoolSpec,
+//! };
+//! use rewardpool_engine::core::format::Format;
+//! use rewardpool_engine::core::name::{ItemId, PoolId};
+//! use rewardpool_engine::core::quantity::Quantity;
+//! use rewardpool_engine::core::selector::SelectorKind;
+//! use rewardpool_engine::{Engine, EngineConfig, NewPool, StorageKind};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! let engine = Engine::open(&EngineConfig {
+//!     directory: directory.path().join("data"),
+//!     storage: StorageKind::File,
+//!     format: Format::Binary,
+//!     segment_bytes: 1 << 20,
+//!     mailbox_capacity: 1024,
+//!     batch_draws_max: 16_384,
+//! })?;
+//! let catalog = Catalog::new(vec![
+//!     CatalogItem { id: ItemId::new("gold")?, weight: 1, quantity: Quantity::Limited(1) },
+//!     CatalogItem { id: ItemId::new("rock")?, weight: 9, quantity: Quantity::Unlimited },
+//! ])?;
+//! let spec = PoolSpec {
+//!     id: PoolId::new("summer")?,
+//!     catalog,
+//!     selector: SelectorKind::Auto,
+//!     keys: KeyLimits::default(),
+//! };
+//! let patience = Duration::from_secs(5);
+//! let handle = engine.handle();
+//! let pool = handle.create_pool(NewPool { spec, secret: None }, patience)?;
+//! let draw = DrawCommand { pool, count: DrawCount::ONE, mode: DrawMode::BestEffort, key: None };
+//! let drawn = handle.draw(draw, patience)?;
+//! assert_eq!(drawn.first_request_id.number(), 1);
+//! assert!(drawn.items[0].is_some());
+//! engine.stop()?;
+//! # Ok(())
+//! # }
+//! ```
+mod compactor;
+mod config;
+mod engine;
+mod error;
+mod handle;
+pub mod inspect;
+mod progress;
+mod recovery;
+mod request;
+mod secrets;
+mod submission;
+mod supplier;
+mod writer;
+
+pub use config::{EngineConfig, StorageKind};
+pub use engine::Engine;
+pub use error::{Chain, EngineError};
+pub use handle::{Draws, Handle};
+pub use progress::SnapshotTaken;
+pub use recovery::RecoveryReport;
+pub use request::{
+    Answer, DrawAnswer, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request, Status,
+};
+pub use rewardpool_core as core;
+pub use submission::{Reply, ReplyPort, Submission};

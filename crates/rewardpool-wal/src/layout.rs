@@ -3,7 +3,7 @@ use std::fmt;
 
 /// Marks a directory that holds a log.
 pub(crate) const IDENTITY: &str = "POOL";
-/// The zero-filled segment that waits to be used.
+/// How the name of a zero-filled segment that waits to be used begins.
 pub(crate) const PREPARED: &str = "wal.next";
 /// Ending of a file that was not yet published.
 pub(crate) const UNPUBLISHED: &str = ".tmp";

@@ -25,5 +25,5 @@ pub use layout::{SegmentNumber, secret_name, segment_name, snapshot_name};
 pub use lock::DirectoryLock;
 pub use reader::{LogReader, Replayed, Tail};
 pub use scan::Torn;
-pub use segment::{Prepared, SEGMENT_BYTES_MIN, SegmentHeader};
+pub use segment::{Prepared, SEGMENT_BYTES_MIN, SegmentHeader, remove_leftovers};
 pub use snapshot::{SnapshotFile, SnapshotHeader};

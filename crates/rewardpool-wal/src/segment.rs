@@ -1,6 +1,7 @@
 //! One segment file `wal.NNN`: made ahead of need, full of zeros, with one header sector that is
 //! written once and never again. Whether a segment is open or closed is derived from its records.
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crc32c::crc32c;
 use sha2::{Digest as _, Sha256};
@@ -8,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::batch::{SECTOR, u32_at, u64_at};
 use crate::error::{Error, Fault};
 use crate::identity::{FORMAT_VERSION, Identity};
-use crate::layout::{PREPARED, SegmentNumber, segment_name};
+use crate::layout::{IDENTITY, PREPARED, SegmentNumber, UNPUBLISHED, segment_name};
 use crate::storage::{Storage, StorageFile};
 
 /// Smallest segment: a header and a few batches.
@@ -119,10 +120,15 @@ impl SegmentHeader {
     }
 }
 
-/// A file full of zeros, synced, that waits to become a segment.
+/// Numbers the prepared files of a process, so that making one never touches another.
+static SERIAL: AtomicU64 = AtomicU64::new(0);
+
+/// A file full of zeros, synced, that waits to become a segment. Its file is removed when it is
+/// dropped unused.
 pub struct Prepared {
     storage: Arc<dyn Storage>,
-    file: Box<dyn StorageFile>,
+    name: String,
+    file: Option<Box<dyn StorageFile>>,
     bytes: usize,
 }
 
@@ -134,14 +140,15 @@ impl Prepared {
     /// When the disk is full ([`Error::is_out_of_space`]) nothing is left behind.
     pub fn create(storage: Arc<dyn Storage>, bytes: usize) -> Result<Self, Error> {
         let bytes = bytes.max(SEGMENT_BYTES_MIN).next_multiple_of(SECTOR);
-        let filled = fill_with_zeros(storage.as_ref(), bytes);
+        let name = format!("{PREPARED}.{}", SERIAL.fetch_add(1, Ordering::Relaxed));
+        let filled = fill_with_zeros(storage.as_ref(), &name, bytes);
         if filled.as_ref().is_err_and(Error::is_out_of_space) {
-            storage.remove(PREPARED).map_err(Error::io("remove", PREPARED))?;
+            storage.remove(&name).map_err(Error::io("remove", &name))?;
         }
         filled?;
         // Opened anew because a storage may treat files of a fixed length in its own way.
-        let file = storage.open(PREPARED).map_err(Error::io("open", PREPARED))?;
-        Ok(Self { storage, file, bytes })
+        let file = storage.open(&name).map_err(Error::io("open", &name))?;
+        Ok(Self { storage, name, file: Some(file), bytes })
     }
 
     /// Length of the file.
@@ -152,19 +159,42 @@ impl Prepared {
     /// Writes the header and makes the file visible under its name. Durable when it returns.
     pub(crate) fn publish(mut self, header: &SegmentHeader) -> Result<Box<dyn StorageFile>, Error> {
         assert_eq!(header.bytes, self.bytes as u64, "the header tells the file's length");
-        let name = segment_name(header.number);
-        self.file.write_at(0, &header.encode()).map_err(Error::io("write", PREPARED))?;
-        self.file.sync().map_err(Error::io("sync", PREPARED))?;
-        self.storage.rename(PREPARED, &name).map_err(Error::io("rename into place", &name))?;
+        let mut file = self.file.take().expect("a prepared segment has its file until it is used");
+        let (from, name) = (&self.name, segment_name(header.number));
+        file.write_at(0, &header.encode()).map_err(Error::io("write", from))?;
+        file.sync().map_err(Error::io("sync", from))?;
+        self.storage.rename(from, &name).map_err(Error::io("rename into place", &name))?;
         self.storage.sync_directory().map_err(Error::io("sync the directory of", &name))?;
-        Ok(self.file)
+        Ok(file)
     }
 }
 
-fn fill_with_zeros(storage: &dyn Storage, bytes: usize) -> Result<(), Error> {
-    let mut file = storage.create(PREPARED).map_err(Error::io("create", PREPARED))?;
-    zero(file.as_mut(), 0, bytes).map_err(Error::io("fill", PREPARED))?;
-    file.sync().map_err(Error::io("sync", PREPARED))
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        // Whatever is left behind is removed by the next start.
+        if self.file.take().is_some()
+            && let Err(error) = self.storage.remove(&self.name)
+        {
+            tracing::warn!(file = self.name, %error, "cannot remove an unused segment");
+        }
+    }
+}
+
+/// Removes what unfinished work left behind: prepared segments and unpublished files.
+pub fn remove_leftovers(storage: &dyn Storage) -> Result<(), Error> {
+    let names = storage.list().map_err(Error::io("list the directory of", IDENTITY))?;
+    for name in names {
+        if name.starts_with(PREPARED) || name.ends_with(UNPUBLISHED) {
+            storage.remove(&name).map_err(Error::io("remove", &name))?;
+        }
+    }
+    Ok(())
+}
+
+fn fill_with_zeros(storage: &dyn Storage, name: &str, bytes: usize) -> Result<(), Error> {
+    let mut file = storage.create(name).map_err(Error::io("create", name))?;
+    zero(file.as_mut(), 0, bytes).map_err(Error::io("fill", name))?;
+    file.sync().map_err(Error::io("sync", name))
 }
 
 /// Writes zeros from `start` to `end`.

@@ -1,0 +1,129 @@
+//! Turns closed segments into snapshots, on its own thread, by the very code that recovers: the
+//! newest snapshot plus the closed segments after it gives the next one. The writer never stops
+//! for it, and every snapshot proves that the log before it can be recovered.
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender};
+use rewardpool_core::state::State;
+use rewardpool_wal::storage::Storage;
+use rewardpool_wal::{Identity, LogReader, SegmentNumber, SnapshotHeader, snapshot_name};
+
+use crate::error::{Chain, EngineError};
+use crate::progress::{Progress, SnapshotTaken};
+use crate::recovery::recover;
+
+/// Until leadership can change hands.
+pub(crate) const EPOCH: u32 = 1;
+
+/// A segment that was closed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClosedSegment {
+    pub(crate) number: SegmentNumber,
+    pub(crate) bytes: u64,
+    /// Whether somebody waits for a snapshot.
+    pub(crate) wanted: bool,
+}
+
+pub(crate) struct Compactor {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) closed: Receiver<ClosedSegment>,
+    pub(crate) failures: Sender<EngineError>,
+    pub(crate) progress: Arc<Progress>,
+}
+
+impl Compactor {
+    /// Works until the writer is gone or the disk fails.
+    pub(crate) fn run(&self) {
+        let mut waiting_bytes = 0;
+        while let Ok(first) = self.closed.recv() {
+            let mut newest = first;
+            waiting_bytes += first.bytes;
+            for closed in self.closed.try_iter() {
+                waiting_bytes += closed.bytes;
+                newest = ClosedSegment { wanted: newest.wanted || closed.wanted, ..closed };
+            }
+            // A snapshot costs what it writes; it is worth it when the log has grown by as much.
+            let snapshot_bytes = self.progress.newest_snapshot().map_or(0, |taken| taken.bytes);
+            if !newest.wanted && waiting_bytes < 2 * snapshot_bytes {
+                continue;
+            }
+            match self.compact(newest.number) {
+                Ok(()) => waiting_bytes = 0,
+                Err(EngineError::Log(error)) if error.is_out_of_space() => {
+                    tracing::error!(
+                        "the disk is full, the snapshot is tried again at the next segment"
+                    );
+                }
+                Err(error) if error.is_corruption() => {
+                    // What is in memory is right; stopping now would lose it.
+                    tracing::error!(error = %Chain(&error), "the log on disk is damaged, no snapshot can be made of it");
+                }
+                Err(error) => {
+                    drop(self.failures.try_send(error));
+                    break;
+                }
+            }
+        }
+        self.progress.end();
+    }
+
+    fn compact(&self, last: SegmentNumber) -> Result<(), EngineError> {
+        let because = "the service has it open";
+        let file = "POOL".to_owned();
+        let reader = LogReader::open(Arc::clone(&self.storage))?
+            .ok_or(rewardpool_wal::Error::Missing { file, because })?;
+        let recovered = recover(&reader, Some(last))?;
+        let tail = &recovered.replayed.tail;
+        let next = SnapshotPlace {
+            identity: reader.identity(),
+            chain: tail.chain(),
+            next_segment: last.next(),
+        };
+        let taken = publish_snapshot(self.storage.as_ref(), &recovered.state, next)?;
+        finish_snapshot(&self.storage, taken, &self.progress)
+    }
+}
+
+/// Where a snapshot stands in the log.
+#[derive(Clone, Copy)]
+pub(crate) struct SnapshotPlace {
+    pub(crate) identity: Identity,
+    pub(crate) chain: u32,
+    pub(crate) next_segment: SegmentNumber,
+}
+
+/// Writes the snapshot of a state. Durable when it returns.
+pub(crate) fn publish_snapshot(
+    storage: &dyn Storage,
+    state: &State,
+    place: SnapshotPlace,
+) -> Result<SnapshotTaken, EngineError> {
+    let mut body = Vec::new();
+    state.encode(&mut body);
+    let lsn = state.last_lsn();
+    let header = SnapshotHeader {
+        identity: place.identity,
+        lsn,
+        chain: place.chain,
+        next_segment: place.next_segment,
+        time_ms: state.time_ms(),
+        epoch: EPOCH,
+    };
+    let sha256 = header.publish(storage, &body)?;
+    Ok(SnapshotTaken { lsn, file: snapshot_name(lsn), bytes: body.len() as u64, sha256 })
+}
+
+/// Removes what the new snapshot makes superfluous and tells who waits.
+pub(crate) fn finish_snapshot(
+    storage: &Arc<dyn Storage>,
+    taken: SnapshotTaken,
+    progress: &Progress,
+) -> Result<(), EngineError> {
+    let reader = LogReader::open(Arc::clone(storage))?.expect("a snapshot stands in a log");
+    let removed = reader.prune()?;
+    let kept = |number: &&SegmentNumber| !removed.contains(&number.to_string());
+    let segments = reader.segments().iter().filter(kept).count();
+    tracing::info!(lsn = taken.lsn, file = taken.file, bytes = taken.bytes, "snapshot written");
+    progress.snapshot_taken(taken, segments);
+    Ok(())
+}

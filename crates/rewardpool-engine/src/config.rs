@@ -1,0 +1,30 @@
+//! What the engine needs to know, already checked.
+use std::path::PathBuf;
+
+use rewardpool_core::format::Format;
+
+/// How segments are written. Both give the same bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StorageKind {
+    /// `pwrite` and `fdatasync`.
+    File,
+    /// A memory map and `msync`: several times slower to commit.
+    Mmap,
+}
+
+/// How an engine is run. Every choice is made by the caller; there is no default.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EngineConfig {
+    /// The working directory. Made when it does not exist.
+    pub directory: PathBuf,
+    /// How segments are written.
+    pub storage: StorageKind,
+    /// Format of the records in new segments. Older segments keep theirs.
+    pub format: Format,
+    /// Length of a segment file; longer ones are made for records that would not fit.
+    pub segment_bytes: usize,
+    /// Submissions that may wait for the writer.
+    pub mailbox_capacity: usize,
+    /// Draws after which a batch is written although more wait. A single command may exceed it.
+    pub batch_draws_max: usize,
+}

@@ -1,0 +1,387 @@
+//! Opens a directory, recovers what it holds, starts the threads, and stops them.
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use rewardpool_core::format::{Encoder, Format};
+use rewardpool_core::generator::Generator;
+use rewardpool_core::ids::Lsn;
+use rewardpool_core::record::Record;
+use rewardpool_core::state::State;
+use rewardpool_wal::storage::{FileStorage, MmapStorage, Storage};
+use rewardpool_wal::{
+    Appender, Committed, DirectoryLock, Identity, LogReader, Prepared, SegmentNumber,
+    remove_leftovers,
+};
+
+use crate::compactor::{
+    ClosedSegment, Compactor, SnapshotPlace, finish_snapshot, publish_snapshot,
+};
+use crate::config::{EngineConfig, StorageKind};
+use crate::error::{Chain, EngineError};
+use crate::handle::{Handle, PoolRegistry};
+use crate::progress::Progress;
+use crate::recovery::{RecoveryReport, recover};
+use crate::request::Refusal;
+use crate::secrets::load_all;
+use crate::submission::Submission;
+use crate::supplier::{Supply, supply};
+use crate::writer::{Now, Writer, encode_alone, first_record};
+
+/// After so long without work a commit marker is written.
+const IDLE: Duration = Duration::from_millis(2);
+/// Submissions of one batch.
+const SUBMISSIONS_MAX: usize = 4096;
+/// Closed segments that may wait for the compactor before it only hears of the newest.
+const CLOSED_SEGMENTS_MAX: usize = 1024;
+
+/// A running engine: the writer's thread and those that work ahead of it and behind it.
+pub struct Engine {
+    handle: Handle,
+    recovery: RecoveryReport,
+    stop: Sender<()>,
+    ended: Receiver<()>,
+    writer: JoinHandle<Result<(), EngineError>>,
+    workers: Vec<JoinHandle<()>>,
+    _lock: DirectoryLock,
+}
+
+impl Engine {
+    /// Opens the directory, or sets it up when it holds no log. Returns when the state is
+    /// recovered, verified and durable again.
+    ///
+    /// # Errors
+    /// See [`EngineError::is_locked`] and [`EngineError::is_corruption`]. When it refuses because
+    /// of corruption, nothing in the directory was changed.
+    pub fn open(config: &EngineConfig) -> Result<Self, EngineError> {
+        let lock = lock(&config.directory)?;
+        let storage = open_storage(&config.directory, config.storage)?;
+        let progress = Arc::new(Progress::default());
+        let started = start(&storage, config, &progress)?;
+        Self::run(started, storage, config, progress, lock)
+    }
+
+    /// The one place where the threads and their channels are wired.
+    fn run(
+        started: Started,
+        storage: Arc<dyn Storage>,
+        config: &EngineConfig,
+        progress: Arc<Progress>,
+        lock: DirectoryLock,
+    ) -> Result<Self, EngineError> {
+        let (mailbox, requests) = bounded(config.mailbox_capacity);
+        let (stop, stops) = bounded(1);
+        let (ending, ended) = bounded(0);
+        let (failing, failures) = bounded(2);
+        let (closed, closed_segments) = bounded(CLOSED_SEGMENTS_MAX);
+        let (mut supply, supplier) = supply(Arc::clone(&storage), failing.clone());
+        supply.order(config.segment_bytes);
+        let registry = Arc::new(PoolRegistry::default());
+        for pool in started.state.pools() {
+            registry.insert(pool.names.id().clone(), pool.number);
+        }
+        let compactor = Compactor {
+            storage,
+            closed: closed_segments,
+            failures: failing,
+            progress: Arc::clone(&progress),
+        };
+        let handle =
+            Handle { mailbox, pools: Arc::clone(&registry), progress: Arc::clone(&progress) };
+        let recovery = started.report.clone();
+        let writer = started.into_writer(config, supply, closed, registry, progress);
+        let inputs = Inputs { requests, stops, failures };
+        let batch_draws_max = config.batch_draws_max;
+        let workers = vec![
+            spawn("rewardpool-segments", move || supplier.run())?,
+            spawn("rewardpool-snapshots", move || compactor.run())?,
+        ];
+        let writer = spawn("rewardpool-writer", move || {
+            // Dropped when the thread ends, however it ends.
+            let _ending: Sender<()> = ending;
+            drive(writer, &inputs, batch_draws_max)
+        })?;
+        Ok(Self { handle, recovery, stop, ended, writer, workers, _lock: lock })
+    }
+
+    /// A way in. Clones are cheap.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// What the start found.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.recovery
+    }
+
+    /// A channel that is disconnected when the writer has ended. When nobody called
+    /// [`Engine::stop`], that is a failure, which `stop` then gives.
+    pub fn ended(&self) -> Receiver<()> {
+        self.ended.clone()
+    }
+
+    /// Stops: what was handed over before is finished and answered, the log ends with the record
+    /// of a clean stop, and later submissions are refused.
+    ///
+    /// # Errors
+    /// The failure that ended the writer, now or earlier.
+    pub fn stop(self) -> Result<(), EngineError> {
+        // A writer that failed hears nothing and has its own result.
+        let _heard = self.stop.send(()).is_ok();
+        let result = self.writer.join().unwrap_or(Err(EngineError::Panicked("rewardpool-writer")));
+        for worker in self.workers {
+            worker.join().map_err(|_| EngineError::Panicked("rewardpool-worker"))?;
+        }
+        result
+    }
+}
+
+/// What reaches the writer's thread.
+struct Inputs {
+    requests: Receiver<Submission>,
+    stops: Receiver<()>,
+    failures: Receiver<EngineError>,
+}
+
+enum Input {
+    Submission(Submission),
+    Idle,
+    Stop,
+    Failure(EngineError),
+}
+
+/// The loop of the writer's thread.
+fn drive(mut writer: Writer, inputs: &Inputs, batch_draws_max: usize) -> Result<(), EngineError> {
+    let result = turns(&mut writer, inputs, batch_draws_max);
+    let result = match result {
+        Ok(()) => writer.close(),
+        Err(error) => {
+            tracing::error!(error = %Chain(&error), "the engine stops: a write or sync failed");
+            writer.abandon();
+            Err(error)
+        }
+    };
+    // Whoever was too late had no effect and is told so.
+    for submission in inputs.requests.try_iter() {
+        submission.refuse(Refusal::Stopping);
+    }
+    result
+}
+
+fn turns(writer: &mut Writer, inputs: &Inputs, draws_max: usize) -> Result<(), EngineError> {
+    loop {
+        match next_input(inputs, writer.is_unmarked) {
+            Input::Submission(first) => turn(writer, first, inputs, draws_max)?,
+            Input::Idle => {
+                writer.begin_turn(now());
+                writer.mark()?;
+            }
+            Input::Stop => {
+                for submission in inputs.requests.try_iter() {
+                    turn(writer, submission, inputs, draws_max)?;
+                }
+                return Ok(());
+            }
+            Input::Failure(error) => return Err(error),
+        }
+    }
+}
+
+/// One batch: what waits now, up to the bound.
+fn turn(
+    writer: &mut Writer,
+    first: Submission,
+    inputs: &Inputs,
+    draws_max: usize,
+) -> Result<(), EngineError> {
+    let now = now();
+    writer.begin_turn(now);
+    writer.stage(first, now)?;
+    while writer.staged_draws < draws_max && writer.staged.len() < SUBMISSIONS_MAX {
+        let Ok(submission) = inputs.requests.try_recv() else { break };
+        writer.stage(submission, now)?;
+    }
+    writer.commit()
+}
+
+fn next_input(inputs: &Inputs, is_unmarked: bool) -> Input {
+    let idle =
+        if is_unmarked { crossbeam_channel::after(IDLE) } else { crossbeam_channel::never() };
+    if let Ok(submission) = inputs.requests.try_recv() {
+        return Input::Submission(submission);
+    }
+    select! {
+        recv(inputs.requests) -> submission => submission.map_or(Input::Stop, Input::Submission),
+        recv(inputs.stops) -> _ => Input::Stop,
+        recv(inputs.failures) -> failure => failure.map_or(Input::Stop, Input::Failure),
+        recv(idle) -> _ => Input::Idle,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where the writer looks at clocks")]
+fn now() -> Now {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let wall_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
+    Now { wall_ms, instant: Instant::now() }
+}
+
+fn spawn<T: Send + 'static>(
+    name: &'static str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, EngineError> {
+    Builder::new().name(name.to_owned()).spawn(body).map_err(EngineError::Thread)
+}
+
+fn lock(directory: &Path) -> Result<DirectoryLock, EngineError> {
+    let failed = |source| EngineError::Directory { path: directory.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    Ok(DirectoryLock::exclusive(directory)?)
+}
+
+/// Opens the storage of a directory that exists.
+pub(crate) fn open_storage(
+    directory: &Path,
+    kind: StorageKind,
+) -> Result<Arc<dyn Storage>, EngineError> {
+    let failed = |source| EngineError::Directory { path: directory.to_owned(), source };
+    let files = FileStorage::open(directory).map_err(failed)?;
+    Ok(match kind {
+        StorageKind::File => Arc::new(files),
+        StorageKind::Mmap => Arc::new(MmapStorage::new(files)),
+    })
+}
+
+/// A state with its log, ready for the first request.
+struct Started {
+    state: State,
+    log: Appender,
+    generators: Vec<Generator>,
+    committed: Committed,
+    report: RecoveryReport,
+}
+
+impl Started {
+    fn into_writer(
+        self,
+        config: &EngineConfig,
+        supply: Supply,
+        closed: Sender<ClosedSegment>,
+        registry: Arc<PoolRegistry>,
+        progress: Arc<Progress>,
+    ) -> Writer {
+        let mut encoder = Encoder::new(config.format);
+        encoder.begin(next_lsn(&self.state));
+        Writer {
+            time_ms: self.state.time_ms(),
+            state: self.state,
+            generators: self.generators,
+            log: self.log,
+            encoder,
+            supply,
+            closed,
+            registry,
+            progress,
+            format: config.format,
+            segment_bytes: config.segment_bytes,
+            committed: self.committed,
+            staged: Vec::new(),
+            new_pools: Vec::new(),
+            staged_draws: 0,
+            is_unmarked: true,
+        }
+    }
+}
+
+/// Recovers the log or sets it up, and makes what was read durable again before anybody sees it.
+fn start(
+    storage: &Arc<dyn Storage>,
+    config: &EngineConfig,
+    progress: &Progress,
+) -> Result<Started, EngineError> {
+    let begun = now().instant;
+    let (mut state, mut log, mut report) = match LogReader::open(Arc::clone(storage))? {
+        Some(reader) => take_up(storage, config, &reader, progress)?,
+        None => set_up(storage, config, progress)?,
+    };
+    let generators = load_all(storage.as_ref(), &state)?;
+    let lsn = next_lsn(&state);
+    let record = first_record(progress.newest_snapshot());
+    let payload = encode_alone(config.format, lsn, &record, &state);
+    let time_ms = state.time_ms().max(now().wall_ms);
+    apply(&mut state, &record, lsn, time_ms)?;
+    let committed = log.append(&payload, 1, time_ms)?;
+    state.activate();
+    report.duration = begun.elapsed();
+    Ok(Started { state, log, generators, committed, report })
+}
+
+/// Sets up an empty directory. The file that marks it is written last.
+fn set_up(
+    storage: &Arc<dyn Storage>,
+    config: &EngineConfig,
+    progress: &Progress,
+) -> Result<(State, Appender, RecoveryReport), EngineError> {
+    remove_leftovers(storage.as_ref())?;
+    let mut uuid = [0; 16];
+    getrandom::fill(&mut uuid).map_err(|error| EngineError::Random(error.to_string()))?;
+    let identity = Identity { uuid };
+    let state = State::new();
+    let prepared = Prepared::create(Arc::clone(storage), config.segment_bytes)?;
+    let log = Appender::begin(Arc::clone(storage), identity, config.format.id(), prepared)?;
+    let place = SnapshotPlace { identity, chain: 0, next_segment: SegmentNumber(0) };
+    let taken = publish_snapshot(storage.as_ref(), &state, place)?;
+    identity.publish(storage.as_ref())?;
+    progress.snapshot_taken(taken, 1);
+    Ok((state, log, RecoveryReport { fresh: true, ..RecoveryReport::default() }))
+}
+
+/// Recovers a log. What was read may be in memory only (see [`Appender::resume`]), so it is
+/// written again, and the log goes on in a new segment from a new snapshot.
+fn take_up(
+    storage: &Arc<dyn Storage>,
+    config: &EngineConfig,
+    reader: &LogReader,
+    progress: &Progress,
+) -> Result<(State, Appender, RecoveryReport), EngineError> {
+    let recovered = recover(reader, None)?;
+    let (mut state, report) = (recovered.state, recovered.report);
+    // Nothing is written before all that can be refused was refused.
+    drop(load_all(storage.as_ref(), &state)?);
+    for damage in &report.damaged_snapshots {
+        tracing::error!(damage, "a snapshot is damaged; the one before it and the log were used");
+    }
+    remove_leftovers(storage.as_ref())?;
+    let mut log = Appender::resume(Arc::clone(storage), recovered.replayed.tail)?;
+    let format = Format::from_id(log.format()).expect("the segment was read");
+    let (lsn, digest) = (next_lsn(&state), state.digest());
+    let next_segment = log.position().segment.next();
+    let record = Record::Rotate { next_segment: next_segment.0, digest };
+    let payload = encode_alone(format, lsn, &record, &state);
+    let time_ms = state.time_ms().max(now().wall_ms);
+    apply(&mut state, &record, lsn, time_ms)?;
+    let prepared = Prepared::create(Arc::clone(storage), config.segment_bytes)?;
+    log.rotate(prepared, config.format.id(), &payload, time_ms)?;
+    let (identity, chain) = (reader.identity(), log.position().chain);
+    let place = SnapshotPlace { identity, chain, next_segment };
+    let taken = publish_snapshot(storage.as_ref(), &state, place)?;
+    finish_snapshot(storage, taken, progress)?;
+    Ok((state, log, report))
+}
+
+fn next_lsn(state: &State) -> Lsn {
+    Lsn::new(state.last_lsn() + 1).expect("the log never holds 2^64 records")
+}
+
+fn apply(
+    state: &mut State,
+    record: &Record<'_>,
+    lsn: Lsn,
+    time_ms: u64,
+) -> Result<(), EngineError> {
+    let applied = state.apply(record, lsn, time_ms);
+    applied.map_err(|violation| EngineError::State(Box::new(violation)))
+}

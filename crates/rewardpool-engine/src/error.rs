@@ -1,0 +1,123 @@
+//! Why an engine cannot start, or had to stop.
+use std::io;
+use std::path::PathBuf;
+
+use rewardpool_core::format::FormatError;
+use rewardpool_core::snapshot::SnapshotError;
+use rewardpool_core::violation::Violation;
+
+/// A failure of the engine. It holds what was being done to which file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The working directory cannot be used.
+    #[error("cannot use the working directory {}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The files of the log are damaged, in use, or cannot be read or written.
+    #[error(transparent)]
+    Log(#[from] rewardpool_wal::Error),
+    /// A batch is intact, but does not hold records.
+    #[error("{file} is corrupt at offset {offset}: the batch does not hold records")]
+    Format {
+        /// The segment.
+        file: String,
+        /// Where the payload begins.
+        offset: usize,
+        /// What is wrong.
+        source: FormatError,
+    },
+    /// A record does not follow from the state before it.
+    #[error("{file} is corrupt at offset {offset}: the record {lsn} does not fit the state")]
+    Record {
+        /// The segment.
+        file: String,
+        /// Where the batch begins.
+        offset: usize,
+        /// Position of the record.
+        lsn: u64,
+        /// What does not fit.
+        source: Box<Violation>,
+    },
+    /// A snapshot is intact, but does not hold a state.
+    #[error("{file} is corrupt at offset 76: it does not hold a state")]
+    Snapshot {
+        /// The snapshot.
+        file: String,
+        /// What is wrong.
+        source: SnapshotError,
+    },
+    /// A snapshot holds another state than the log before it gives.
+    #[error("{file} is corrupt at offset 76: it differs from the state that the log gives")]
+    SnapshotDiffers {
+        /// The snapshot.
+        file: String,
+    },
+    /// The secret of a pool is missing or is not the one that the log is committed to.
+    #[error("{file} is corrupt at offset 0: {because}")]
+    Secret {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        because: &'static str,
+    },
+    /// The conservation law or another sum does not hold.
+    #[error("the state does not add up")]
+    State(#[source] Box<Violation>),
+    /// The operating system gave no random numbers.
+    #[error("the operating system gives no random numbers: {0}")]
+    Random(String),
+    /// A thread could not be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
+    /// Writing to the caller's output failed.
+    #[error("cannot write the output")]
+    Output(#[source] io::Error),
+    /// A thread of the engine panicked, which is a defect.
+    #[error("the thread {0} of the engine panicked")]
+    Panicked(&'static str),
+}
+
+impl EngineError {
+    /// Whether a file holds something else than what was written, or is gone.
+    pub fn is_corruption(&self) -> bool {
+        match self {
+            Self::Log(error) => error.is_corruption(),
+            Self::Format { .. }
+            | Self::Record { .. }
+            | Self::Snapshot { .. }
+            | Self::SnapshotDiffers { .. }
+            | Self::Secret { .. }
+            | Self::State(_) => true,
+            Self::Directory { .. }
+            | Self::Random(_)
+            | Self::Thread(_)
+            | Self::Output(_)
+            | Self::Panicked(_) => false,
+        }
+    }
+
+    /// Whether another process has the directory.
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Log(rewardpool_wal::Error::Locked(_)))
+    }
+}
+
+/// An error with all its causes in one line.
+pub struct Chain<'a>(pub &'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}

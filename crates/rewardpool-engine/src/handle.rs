@@ -1,0 +1,175 @@
+//! The one way into the engine: cheap to clone, bounded, usable from any thread.
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use rewardpool_core::command::{AdminCommand, DrawCommand};
+use rewardpool_core::ids::{Outcome, PoolNumber, RequestId};
+use rewardpool_core::name::{ItemId, PoolId};
+
+use crate::progress::{Progress, SnapshotTaken};
+use crate::request::{Answer, NewPool, Refusal, Request};
+use crate::submission::{Reply, ReplyPort, Submission};
+
+/// Hands requests to the writer.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) mailbox: Sender<Submission>,
+    pub(crate) pools: Arc<PoolRegistry>,
+    pub(crate) progress: Arc<Progress>,
+}
+
+/// A draw's result for callers in the same process.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Draws {
+    /// Id of the first draw; the others follow without gaps.
+    pub first_request_id: RequestId,
+    /// The item of each draw, or `None` when nothing was available.
+    pub items: Vec<Option<ItemId>>,
+    /// Whether this is the answer of an earlier draw with the same key.
+    pub replayed: bool,
+}
+
+impl Handle {
+    /// The number of the pool of this name.
+    pub fn pool(&self, name: &str) -> Option<PoolNumber> {
+        self.pools.find(name)
+    }
+
+    /// The only pool, if there is exactly one.
+    pub fn only_pool(&self) -> Option<PoolNumber> {
+        self.pools.only()
+    }
+
+    /// Hands a submission over without waiting. Its port gets the reply.
+    ///
+    /// # Errors
+    /// Gives the submission back when the mailbox is full or the engine is gone.
+    #[expect(clippy::result_large_err, reason = "the submission goes back to its owner, unboxed")]
+    pub fn submit(&self, submission: Submission) -> Result<(), (Refusal, Submission)> {
+        assert!(!submission.is_empty(), "a submission has at least one request");
+        check_requests(&submission.requests);
+        self.mailbox.try_send(submission).map_err(|error| match error {
+            TrySendError::Full(submission) => (Refusal::Overloaded, submission),
+            TrySendError::Disconnected(submission) => (Refusal::Stopping, submission),
+        })
+    }
+
+    /// Makes one request and waits for its reply, at most so long.
+    ///
+    /// A request that was handed over is waited for even beyond the timeout, because its outcome
+    /// would be unknown otherwise; the timeout bounds how long it may wait to be begun.
+    #[expect(clippy::disallowed_methods, reason = "a caller's patience, not logged time")]
+    pub fn call(&self, request: Request, timeout: Duration) -> Result<(Answer, Reply), Refusal> {
+        let (sender, replies): (Sender<Reply>, Receiver<Reply>) = crossbeam_channel::bounded(1);
+        let deadline = Instant::now().checked_add(timeout);
+        let mut submission = Submission::new(Arc::new(ThreadPort(sender)));
+        submission.set_deadline(deadline);
+        submission.push(request);
+        check_requests(&submission.requests);
+        let sent = match deadline {
+            Some(deadline) => self.mailbox.send_deadline(submission, deadline).map_err(|error| {
+                if error.is_timeout() { Refusal::Overloaded } else { Refusal::Stopping }
+            }),
+            None => self.mailbox.send(submission).map_err(|_| Refusal::Stopping),
+        };
+        sent?;
+        let (answer, reply) = replies.recv().map_err(|_| Refusal::OutcomeUnknown)?.into_single();
+        Ok((answer?, reply))
+    }
+
+    /// Draws. Returns after the draw is on disk.
+    pub fn draw(&self, command: DrawCommand, timeout: Duration) -> Result<Draws, Refusal> {
+        let (answer, reply) = self.call(Request::Draw(command), timeout)?;
+        let Answer::Draw(draw) = answer else { unreachable!("a draw is answered by a draw") };
+        let names = reply.names(&draw);
+        let name = |outcome: &Outcome| outcome.item().and_then(|item| names.get(item)).cloned();
+        Ok(Draws {
+            first_request_id: draw.first_request_id,
+            items: reply.outcomes(&draw).iter().map(name).collect(),
+            replayed: draw.replayed,
+        })
+    }
+
+    /// Creates a pool. Returns after it is on disk.
+    pub fn create_pool(&self, pool: NewPool, timeout: Duration) -> Result<PoolNumber, Refusal> {
+        let id = pool.spec.id.clone();
+        self.call(Request::CreatePool(Box::new(pool)), timeout)?;
+        Ok(self.pool(id.as_str()).expect("a created pool is known before its answer leaves"))
+    }
+
+    /// Makes a snapshot of everything acknowledged so far and waits until it is on disk.
+    ///
+    /// # Errors
+    /// [`Refusal::Expired`] when it takes longer than the timeout; it is finished all the same.
+    #[expect(clippy::disallowed_methods, reason = "a caller's patience, not logged time")]
+    pub fn take_snapshot(&self, timeout: Duration) -> Result<SnapshotTaken, Refusal> {
+        let deadline = Instant::now() + timeout;
+        let (answer, _) = self.call(Request::Rotate, timeout)?;
+        let Answer::Changed { lsn, .. } = answer else { unreachable!("a rotation is a change") };
+        self.progress.wait_for_snapshot(lsn, deadline)
+    }
+
+    /// Submissions that wait for the writer.
+    pub fn mailbox_depth(&self) -> usize {
+        self.mailbox.len()
+    }
+
+    /// Submissions that may wait at most.
+    pub fn mailbox_capacity(&self) -> usize {
+        self.mailbox.capacity().expect("the mailbox is bounded")
+    }
+
+    /// The newest snapshot.
+    pub fn newest_snapshot(&self) -> Option<SnapshotTaken> {
+        self.progress.newest_snapshot()
+    }
+
+    /// How many segments the directory holds.
+    pub fn segments(&self) -> usize {
+        self.progress.segments()
+    }
+}
+
+fn check_requests(requests: &[Request]) {
+    let creates = |request: &Request| {
+        matches!(request, Request::Change(change)
+            if matches!(**change, AdminCommand::CreatePool { .. }))
+    };
+    assert!(!requests.iter().any(creates), "pools are created by Request::CreatePool");
+}
+
+/// Names of pools that exist durably.
+#[derive(Debug, Default)]
+pub(crate) struct PoolRegistry {
+    pools: RwLock<BTreeMap<PoolId, PoolNumber>>,
+}
+
+impl PoolRegistry {
+    pub(crate) fn insert(&self, id: PoolId, number: PoolNumber) {
+        let mut pools = self.pools.write().expect("no holder of this lock panics");
+        pools.insert(id, number);
+    }
+
+    fn find(&self, name: &str) -> Option<PoolNumber> {
+        self.pools.read().expect("no holder of this lock panics").get(name).copied()
+    }
+
+    fn only(&self) -> Option<PoolNumber> {
+        let pools = self.pools.read().expect("no holder of this lock panics");
+        let mut numbers = pools.values();
+        let only = numbers.next().copied();
+        if numbers.next().is_none() { only } else { None }
+    }
+}
+
+/// The port of a caller that waits on its own thread.
+struct ThreadPort(Sender<Reply>);
+
+impl ReplyPort for ThreadPort {
+    fn deliver(&self, reply: Reply) {
+        // A caller that went away does not want its reply.
+        drop(self.0.try_send(reply));
+    }
+}

@@ -1,0 +1,261 @@
+//! Looks at a directory without changing it: what the segments and snapshots hold, and whether
+//! all of it is intact.
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+use rewardpool_core::format::{Format, json_line};
+use rewardpool_core::record::Record;
+use rewardpool_core::state::State;
+use rewardpool_wal::{DirectoryLock, Error, LogReader, SnapshotFile, segment_name, snapshot_name};
+
+use crate::config::StorageKind;
+use crate::engine::open_storage;
+use crate::error::EngineError;
+use crate::recovery::{RecoveryReport, decode_snapshot, recover, replay};
+use crate::secrets::load_all;
+
+/// How a segment ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SegmentStatus {
+    /// It may be written to, or was when the service ended.
+    Open,
+    /// Another segment follows.
+    Rotated,
+    /// It ends with the record of a clean stop.
+    Closed,
+}
+
+impl SegmentStatus {
+    /// The name in texts: `open`, `rotated`, `closed`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Rotated => "rotated",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// One segment.
+#[derive(Clone, Debug)]
+pub struct SegmentInfo {
+    /// Its file.
+    pub name: String,
+    /// Length of the file.
+    pub bytes: u64,
+    /// Bytes up to the end of its last batch.
+    pub used_bytes: u64,
+    /// Format of its records.
+    pub format: Format,
+    /// LSN of its first record.
+    pub first_lsn: u64,
+    /// LSN of its last record; `None` while it is empty.
+    pub last_lsn: Option<u64>,
+    /// How many batches it holds.
+    pub batches: u64,
+    /// How many records it holds.
+    pub records: u64,
+    /// How it ends.
+    pub status: SegmentStatus,
+    /// Where an unfinished batch begins that a crash left behind.
+    pub torn_at: Option<u64>,
+}
+
+/// One snapshot.
+#[derive(Clone, Debug)]
+pub struct SnapshotInfo {
+    /// Its file.
+    pub name: String,
+    /// Length of the encoded state.
+    pub bytes: u64,
+    /// The last record that it covers.
+    pub lsn: u64,
+    /// The segment that goes on from there.
+    pub next_segment: String,
+    /// Time of that record, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// SHA-256 of the file's content.
+    pub sha256: [u8; 32],
+}
+
+/// What a verification found intact.
+#[derive(Clone, Debug)]
+pub struct VerifyReport {
+    /// Segments that were read.
+    pub segments: u32,
+    /// Snapshots that were compared with the state that the log gives.
+    pub snapshots: u32,
+    /// Records that were replayed.
+    pub records: u64,
+    /// Draws in those records.
+    pub draws: u64,
+    /// The last record.
+    pub last_lsn: u64,
+    /// The last request id.
+    pub last_request_id: u64,
+    /// Bytes of an unfinished last batch, which the next start cuts off.
+    pub torn_bytes: u64,
+    /// SHA-256 of the state at the end.
+    pub state_sha256: [u8; 32],
+}
+
+/// Lists the segments from the oldest snapshot on. Works beside a running service.
+pub fn segments(directory: &Path) -> Result<Vec<SegmentInfo>, EngineError> {
+    let reader = open(directory)?;
+    let (oldest, mut state) = oldest(&reader)?;
+    let mut found = BTreeMap::new();
+    for &number in reader.segments() {
+        let header = reader.segment_header(number)?;
+        let format = Format::from_id(header.format).ok_or_else(|| {
+            let (found, supported) = (u32::from(header.format), u32::from(Format::StringLine.id()));
+            Error::Version { file: segment_name(number), found, supported }
+        })?;
+        let info = SegmentInfo {
+            name: segment_name(number),
+            bytes: header.bytes,
+            used_bytes: 0,
+            format,
+            first_lsn: header.first_lsn,
+            last_lsn: None,
+            batches: 0,
+            records: 0,
+            status: SegmentStatus::Open,
+            torn_at: None,
+        };
+        found.insert(number, info);
+    }
+    let replayed =
+        replay(&reader, &oldest, None, &mut state, &mut |header, batch, (lsn, record), _| {
+            let info = found.get_mut(&header.number).expect("each segment was listed");
+            info.batches += u64::from(lsn.number() == batch.first_lsn);
+            info.records += 1;
+            info.last_lsn = Some(lsn.number());
+            info.used_bytes = (batch.payload_offset + batch.payload.len()) as u64;
+            info.status = match record {
+                Record::Rotate { .. } => SegmentStatus::Rotated,
+                Record::Closed(_) => SegmentStatus::Closed,
+                Record::PoolCreated(_)
+                | Record::Draw(_)
+                | Record::Update(_)
+                | Record::ItemAdded(_)
+                | Record::ItemRetired(_)
+                | Record::PoolStateChanged(_)
+                | Record::Snapshot(_)
+                | Record::Marker
+                | Record::Digest(_) => SegmentStatus::Open,
+            };
+            Ok(())
+        })?;
+    if let (Some(torn), Some(info)) = (replayed.torn, found.get_mut(&replayed.tail.segment())) {
+        info.torn_at = Some(torn.offset);
+    }
+    Ok(found.into_values().collect())
+}
+
+/// Lists the snapshots and verifies the hash of each.
+pub fn snapshots(directory: &Path) -> Result<Vec<SnapshotInfo>, EngineError> {
+    let reader = open(directory)?;
+    let mut infos = Vec::new();
+    for &lsn in reader.snapshots() {
+        let snapshot = reader.load_snapshot(lsn)?;
+        infos.push(SnapshotInfo {
+            name: snapshot_name(lsn),
+            bytes: snapshot.body().len() as u64,
+            lsn,
+            next_segment: segment_name(snapshot.header.next_segment),
+            time_ms: snapshot.header.time_ms,
+            sha256: snapshot.sha256,
+        });
+    }
+    Ok(infos)
+}
+
+/// Writes one JSON line for each record, whatever the format of the log: of all segments from the
+/// oldest snapshot on, or of one. Gives the number of records.
+pub fn cat(
+    directory: &Path,
+    segment: Option<u32>,
+    out: &mut dyn Write,
+) -> Result<u64, EngineError> {
+    let reader = open(directory)?;
+    let (oldest, mut state) = oldest(&reader)?;
+    if let Some(wanted) = segment.filter(|wanted| !reader.segments().iter().any(|n| n.0 == *wanted))
+    {
+        let file = segment_name(rewardpool_wal::SegmentNumber(wanted));
+        return Err(Error::Missing { file, because: "it was asked for" }.into());
+    }
+    let mut line = Vec::new();
+    let mut records = 0;
+    replay(&reader, &oldest, None, &mut state, &mut |header, _, (lsn, record), state| {
+        if segment.is_none_or(|wanted| wanted == header.number.0) {
+            line.clear();
+            json_line(lsn, record, state.names(), &mut line);
+            out.write_all(&line).map_err(EngineError::Output)?;
+            records += 1;
+        }
+        Ok(())
+    })?;
+    out.flush().map_err(EngineError::Output)?;
+    Ok(records)
+}
+
+/// Replays all there is, from the oldest snapshot to the end, and checks every checksum, every
+/// snapshot against the state that the log gives, the secrets, and the conservation law.
+pub fn verify(directory: &Path) -> Result<VerifyReport, EngineError> {
+    let _lock = DirectoryLock::shared(directory)?;
+    let reader = open(directory)?;
+    let (oldest, mut state) = oldest(&reader)?;
+    let before = state.last_request_id();
+    let mut compared = 1;
+    let mut body = Vec::new();
+    let replayed = replay(&reader, &oldest, None, &mut state, &mut |_, _, (lsn, _), state| {
+        if reader.snapshots().binary_search(&lsn.number()).is_ok() {
+            let snapshot = reader.load_snapshot(lsn.number())?;
+            body.clear();
+            state.encode(&mut body);
+            if snapshot.body() != body {
+                let file = snapshot_name(lsn.number());
+                return Err(EngineError::SnapshotDiffers { file });
+            }
+            compared += 1;
+        }
+        Ok(())
+    })?;
+    state.check().map_err(|violation| EngineError::State(Box::new(violation)))?;
+    drop(load_all(open_storage(directory, StorageKind::File)?.as_ref(), &state)?);
+    Ok(VerifyReport {
+        segments: replayed.segments,
+        snapshots: compared,
+        records: replayed.records,
+        draws: state.last_request_id() - before,
+        last_lsn: state.last_lsn(),
+        last_request_id: state.last_request_id(),
+        torn_bytes: replayed.torn.map_or(0, |torn| torn.bytes),
+        state_sha256: state.state_hash(),
+    })
+}
+
+/// The state of a stopped directory. Nothing is changed.
+pub fn load(directory: &Path) -> Result<(State, RecoveryReport), EngineError> {
+    let _lock = DirectoryLock::shared(directory)?;
+    let mut recovered = recover(&open(directory)?, None)?;
+    recovered.state.activate();
+    Ok((recovered.state, recovered.report))
+}
+
+fn open(directory: &Path) -> Result<LogReader, EngineError> {
+    let storage = open_storage(directory, StorageKind::File)?;
+    let because = "the directory holds no log of a reward pool";
+    let missing = || Error::Missing { file: "POOL".to_owned(), because };
+    Ok(LogReader::open(storage)?.ok_or_else(missing)?)
+}
+
+fn oldest(reader: &LogReader) -> Result<(SnapshotFile, State), EngineError> {
+    let because = "a log always has a snapshot to start from";
+    let missing = || Error::Missing { file: "snapshot".to_owned(), because };
+    let lsn = *reader.snapshots().first().ok_or_else(missing)?;
+    let snapshot = reader.load_snapshot(lsn)?;
+    let state = decode_snapshot(&snapshot)?;
+    Ok((snapshot, state))
+}

@@ -1,0 +1,141 @@
+//! From the files of a log to the state that was acknowledged, or to a refusal that names file
+//! and offset. Only reads; it serves the start, the compactor and the offline tools.
+use std::time::Duration;
+
+use rewardpool_core::format::{Decoder, Format};
+use rewardpool_core::ids::{Lsn, Outcome};
+use rewardpool_core::record::Record;
+use rewardpool_core::state::State;
+use rewardpool_wal::{
+    Batch, LogReader, Replayed, SegmentHeader, SegmentNumber, SnapshotFile, segment_name,
+    snapshot_name,
+};
+
+use crate::error::EngineError;
+
+/// What a start found.
+#[derive(Clone, Debug, Default)]
+pub struct RecoveryReport {
+    /// Whether the directory was set up by this start.
+    pub fresh: bool,
+    /// The last record of the snapshot that was loaded.
+    pub snapshot_lsn: u64,
+    /// What is wrong with newer snapshots that had to be passed over.
+    pub damaged_snapshots: Vec<String>,
+    /// Segments that were read.
+    pub segments: u32,
+    /// Records that were replayed after the snapshot.
+    pub records: u64,
+    /// Draws in those records.
+    pub draws: u64,
+    /// Bytes of an unfinished last batch that were cut off. They were never acknowledged.
+    pub torn_bytes: u64,
+    /// The last record of the log.
+    pub last_lsn: u64,
+    /// The last request id; 0 before the first draw.
+    pub last_request_id: u64,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+pub(crate) struct Recovered {
+    pub(crate) state: State,
+    pub(crate) replayed: Replayed,
+    pub(crate) report: RecoveryReport,
+}
+
+/// Loads the newest good snapshot and replays all that follows: to the end of the log, or to the
+/// end of the segment `last`.
+pub(crate) fn recover(
+    reader: &LogReader,
+    last: Option<SegmentNumber>,
+) -> Result<Recovered, EngineError> {
+    let (snapshot, damaged) = reader.newest_snapshot()?;
+    let mut state = decode_snapshot(&snapshot)?;
+    let before = state.last_request_id();
+    let replayed = replay(reader, &snapshot, last, &mut state, &mut |_, _, _, _| Ok(()))?;
+    state.check().map_err(|violation| EngineError::State(Box::new(violation)))?;
+    let report = RecoveryReport {
+        fresh: false,
+        snapshot_lsn: snapshot.header.lsn,
+        damaged_snapshots: damaged.iter().map(ToString::to_string).collect(),
+        segments: replayed.segments,
+        records: replayed.records,
+        draws: state.last_request_id() - before,
+        torn_bytes: replayed.torn.map_or(0, |torn| torn.bytes),
+        last_lsn: state.last_lsn(),
+        last_request_id: state.last_request_id(),
+        duration: Duration::ZERO,
+    };
+    Ok(Recovered { state, replayed, report })
+}
+
+pub(crate) fn decode_snapshot(snapshot: &SnapshotFile) -> Result<State, EngineError> {
+    let lsn = snapshot.header.lsn;
+    let file = || snapshot_name(lsn);
+    let state = State::decode(snapshot.body())
+        .map_err(|source| EngineError::Snapshot { file: file(), source })?;
+    if state.last_lsn() == lsn {
+        Ok(state)
+    } else {
+        Err(EngineError::SnapshotDiffers { file: file() })
+    }
+}
+
+/// Sees each record after it was applied, and where its batch stands.
+pub(crate) type Observer<'a> = &'a mut dyn FnMut(
+    &SegmentHeader,
+    &Batch<'_>,
+    (Lsn, &Record<'_>),
+    &State,
+) -> Result<(), EngineError>;
+
+/// Applies every record after the snapshot to the state.
+pub(crate) fn replay(
+    reader: &LogReader,
+    snapshot: &SnapshotFile,
+    last: Option<SegmentNumber>,
+    state: &mut State,
+    observe: Observer<'_>,
+) -> Result<Replayed, EngineError> {
+    let mut outcomes = Vec::new();
+    let mut apply = |header: &SegmentHeader, batch: &Batch<'_>| {
+        apply_batch(state, header, batch, &mut outcomes, observe)
+    };
+    reader.replay(&snapshot.header, last, &mut apply)
+}
+
+fn apply_batch(
+    state: &mut State,
+    header: &SegmentHeader,
+    batch: &Batch<'_>,
+    outcomes: &mut Vec<Outcome>,
+    observe: Observer<'_>,
+) -> Result<(), EngineError> {
+    let file = || segment_name(header.number);
+    let format = Format::from_id(batch.format).ok_or_else(|| {
+        let (found, supported) = (u32::from(batch.format), u32::from(Format::StringLine.id()));
+        rewardpool_wal::Error::Version { file: file(), found, supported }
+    })?;
+    let mut lsn = Lsn::new(batch.first_lsn).expect("the log begins at LSN 1");
+    let mut decoder = Decoder::new(format, batch.payload, lsn, batch.count);
+    loop {
+        // The record is looked at where it is: moving it out costs more than decoding it.
+        match decoder.next(state.names(), outcomes) {
+            Ok(Some(ref record)) => {
+                state.apply(record, lsn, batch.time_ms).map_err(|violation| {
+                    let (offset, lsn) = (batch.offset, lsn.number());
+                    let source = Box::new(violation);
+                    EngineError::Record { file: file(), offset, lsn, source }
+                })?;
+                observe(header, batch, (lsn, record), state)?;
+                lsn = lsn.next();
+            }
+            Ok(None) => return Ok(()),
+            Err(source) => {
+                let offset = batch.payload_offset;
+                return Err(EngineError::Format { file: file(), offset, source });
+            }
+        }
+    }
+}

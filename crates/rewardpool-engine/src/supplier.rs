@@ -1,0 +1,155 @@
+//! Makes segments ahead of need, on its own thread: filling 64 MiB with zeros takes tens of
+//! milliseconds, which no draw should wait for.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use rewardpool_wal::storage::Storage;
+use rewardpool_wal::{Error, Prepared};
+
+use crate::error::EngineError;
+use crate::request::Refusal;
+
+/// How often a full disk is tried again.
+const RETRY: Duration = Duration::from_millis(200);
+/// How often a writer that waits for a segment looks whether the disk is full.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// The writer's end: at most one prepared segment exists at a time.
+pub(crate) struct Supply {
+    orders: Sender<usize>,
+    prepared: Receiver<Prepared>,
+    disk_is_full: Arc<AtomicBool>,
+    ready: Option<Prepared>,
+    /// Bytes of the segment that was ordered and not yet received.
+    ordered: Option<usize>,
+}
+
+/// The thread's end.
+pub(crate) struct Supplier {
+    storage: Arc<dyn Storage>,
+    orders: Receiver<usize>,
+    prepared: Sender<Prepared>,
+    disk_is_full: Arc<AtomicBool>,
+    failures: Sender<EngineError>,
+}
+
+pub(crate) fn supply(
+    storage: Arc<dyn Storage>,
+    failures: Sender<EngineError>,
+) -> (Supply, Supplier) {
+    let (order_sender, orders) = crossbeam_channel::bounded(2);
+    let (prepared_sender, prepared) = crossbeam_channel::bounded(2);
+    let disk_is_full = Arc::new(AtomicBool::new(false));
+    let supplier = Supplier {
+        storage,
+        orders,
+        prepared: prepared_sender,
+        disk_is_full: Arc::clone(&disk_is_full),
+        failures,
+    };
+    let supply =
+        Supply { orders: order_sender, prepared, disk_is_full, ready: None, ordered: None };
+    (supply, supplier)
+}
+
+impl Supply {
+    /// Orders a segment of this length, unless one is ready or on its way.
+    pub(crate) fn order(&mut self, bytes: usize) {
+        if self.ready.is_none() && self.ordered.is_none() {
+            self.send_order(bytes);
+        }
+    }
+
+    /// Takes a segment of at least `least` bytes, waiting for it to be made. The usual length is
+    /// `bytes`; a longer one is made when it must be.
+    ///
+    /// # Errors
+    /// [`Refusal::OutOfSpace`] while the disk is full; the order stands.
+    pub(crate) fn take(&mut self, bytes: usize, least: usize) -> Result<Prepared, Refusal> {
+        loop {
+            if let Some(ready) = self.ready.take() {
+                if ready.bytes() >= least {
+                    return Ok(ready);
+                }
+                // Too short for this record.
+                drop(ready);
+            }
+            if self.ordered.is_none_or(|ordered| ordered < least) {
+                self.send_order(bytes.max(least));
+            }
+            match self.prepared.recv_timeout(GLANCE) {
+                Ok(prepared) => {
+                    self.ordered = self.ordered.filter(|&ordered| ordered > prepared.bytes());
+                    self.ready = Some(prepared);
+                }
+                Err(RecvTimeoutError::Timeout) if self.is_out_of_space() => {
+                    // The next attempt may need less.
+                    self.ordered = None;
+                    return Err(Refusal::OutOfSpace);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Refusal::Stopping),
+            }
+        }
+    }
+
+    /// Whether the last attempt to make a segment found the disk full.
+    pub(crate) fn is_out_of_space(&self) -> bool {
+        self.disk_is_full.load(Ordering::Acquire)
+    }
+
+    fn send_order(&mut self, bytes: usize) {
+        self.ordered = Some(bytes);
+        // When the thread is gone, so is the other channel, which `take` notices.
+        let _heard = self.orders.send(bytes).is_ok();
+    }
+}
+
+impl Supplier {
+    /// Works until the writer's end is dropped or the disk fails.
+    pub(crate) fn run(&self) {
+        while let Ok(bytes) = self.orders.recv() {
+            match self.make(bytes) {
+                Ok(Some(prepared)) => {
+                    if self.prepared.send(prepared).is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    drop(self.failures.try_send(error.into()));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Makes a segment of the length that was ordered last. `None` when the writer is gone.
+    fn make(&self, ordered: usize) -> Result<Option<Prepared>, Error> {
+        let mut bytes = self.orders.try_iter().last().unwrap_or(ordered);
+        loop {
+            match Prepared::create(Arc::clone(&self.storage), bytes) {
+                Ok(prepared) => {
+                    self.disk_is_full.store(false, Ordering::Release);
+                    return Ok(Some(prepared));
+                }
+                Err(error) if error.is_out_of_space() => {
+                    if !self.disk_is_full.swap(true, Ordering::AcqRel) {
+                        tracing::error!(
+                            bytes,
+                            "the disk is full, draws are refused until it is not"
+                        );
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+            match self.orders.recv_timeout(RETRY) {
+                Ok(newer) => bytes = newer,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            }
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! The one thread that owns the state: decide, stage, write, sync, answer.
+//!
+//! A turn takes what waits in the mailbox, decides and applies each command at once, and encodes
+//! its record into the open batch; the commit is one write and one sync; then the answers leave.
+//! What arrives during the sync is the next batch, so batches grow with the load and no timer is
+//! needed. There is no way back: room for a record is made sure of before its command is decided,
+//! and after a failed write or sync nothing is answered and the process ends.
+//!
+//! Invariant: answered LSN <= durable LSN <= LSN of the state.
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+use rewardpool_core::command::{AdminCommand, DrawCommand, KeyHash, Rejection};
+use rewardpool_core::format::{Encoder, Format};
+use rewardpool_core::generator::{Generator, Secret};
+use rewardpool_core::ids::{Lsn, PoolNumber};
+use rewardpool_core::limits::DIGEST_EVERY_LSN;
+use rewardpool_core::name::PoolId;
+use rewardpool_core::record::{Record, SnapshotRef};
+use rewardpool_core::state::State;
+use rewardpool_core::view::PoolView;
+use rewardpool_wal::{Appender, Committed};
+
+use crate::compactor::ClosedSegment;
+use crate::error::EngineError;
+use crate::handle::PoolRegistry;
+use crate::progress::{Progress, SnapshotTaken};
+use crate::request::{
+    Answer, DrawAnswer, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request, Status,
+};
+use crate::secrets::{random_secret, store};
+use crate::submission::Submission;
+use crate::supplier::Supply;
+
+/// Bytes of a batch that are kept for the small records which the writer adds on its own: the
+/// snapshot that begins a segment, and digests.
+const OWN_RECORDS_BYTES: usize = 512;
+/// Above this a status does not count everything again, which would keep draws waiting.
+const CHECKED_ITEMS_MAX: usize = 100_000;
+
+/// Moments as the caller of a turn sees them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    /// Wall clock in milliseconds since 1970, which is only ever logged.
+    pub(crate) wall_ms: u64,
+    /// For deadlines.
+    pub(crate) instant: std::time::Instant,
+}
+
+/// Owns the state and the log. Its methods are the steps of the thread that drives it.
+pub(crate) struct Writer {
+    pub(crate) state: State,
+    pub(crate) generators: Vec<Generator>,
+    pub(crate) log: Appender,
+    pub(crate) encoder: Encoder,
+    pub(crate) supply: Supply,
+    pub(crate) closed: Sender<ClosedSegment>,
+    pub(crate) registry: Arc<PoolRegistry>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) format: Format,
+    pub(crate) segment_bytes: usize,
+    /// The last commit: the proof that everything answered is durable.
+    pub(crate) committed: Committed,
+    /// Time of the open batch.
+    pub(crate) time_ms: u64,
+    pub(crate) staged: Vec<Submission>,
+    /// Pools created in the open batch, to be made known when it is durable.
+    pub(crate) new_pools: Vec<(PoolId, PoolNumber)>,
+    /// Draws decided since the last commit.
+    pub(crate) staged_draws: usize,
+    /// Whether something was committed since the last marker.
+    pub(crate) is_unmarked: bool,
+}
+
+/// Why a request is not answered, and whether the engine goes on.
+enum Stop {
+    Refused(Refusal),
+    Failed(EngineError),
+}
+
+impl From<EngineError> for Stop {
+    fn from(error: EngineError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Rejection> for Stop {
+    fn from(rejection: Rejection) -> Self {
+        Self::Refused(Refusal::Rejected(rejection))
+    }
+}
+
+impl Writer {
+    /// Sets the time of the batch that begins. Never falls.
+    pub(crate) fn begin_turn(&mut self, now: Now) {
+        self.time_ms = self.time_ms.max(self.state.time_ms()).max(now.wall_ms);
+    }
+
+    /// Decides and stages every request of a submission. Its reply leaves with the next commit.
+    pub(crate) fn stage(
+        &mut self,
+        mut submission: Submission,
+        now: Now,
+    ) -> Result<(), EngineError> {
+        if submission.deadline.is_some_and(|deadline| deadline <= now.instant) {
+            submission.refuse(Refusal::Expired);
+            return Ok(());
+        }
+        let requests = std::mem::take(&mut submission.requests);
+        let mut failure = None;
+        for request in &requests {
+            let answer = match self.execute(request, &mut submission) {
+                Ok(answer) => Ok(answer),
+                Err(Stop::Refused(refusal)) => Err(refusal),
+                Err(Stop::Failed(error)) => {
+                    failure = Some(error);
+                    break;
+                }
+            };
+            submission.answers.push(answer);
+        }
+        submission.requests = requests;
+        self.staged.push(submission);
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Makes everything staged durable and sends the answers.
+    pub(crate) fn commit(&mut self) -> Result<(), EngineError> {
+        self.write_batch()?;
+        for (id, number) in self.new_pools.drain(..) {
+            self.registry.insert(id, number);
+        }
+        self.staged_draws = 0;
+        // An answer leaves only with the proof that the state it came from is on disk.
+        assert_eq!(self.committed.last_lsn(), self.state.last_lsn(), "answers are durable");
+        for submission in self.staged.drain(..) {
+            submission.reply();
+        }
+        Ok(())
+    }
+
+    /// Writes a commit marker: proof that what stands before it was durable. Called when idle.
+    pub(crate) fn mark(&mut self) -> Result<(), EngineError> {
+        self.is_unmarked = false;
+        if self.log.payload_room() > OWN_RECORDS_BYTES {
+            self.push(&Record::Marker)?;
+            self.write_batch()?;
+            self.is_unmarked = false;
+        }
+        Ok(())
+    }
+
+    /// Ends the log with the record of a clean stop.
+    pub(crate) fn close(mut self) -> Result<(), EngineError> {
+        self.commit()?;
+        let payload = self.closing_payload(&Record::Closed(self.state.digest()))?;
+        self.log.close(&payload, self.time_ms)?;
+        Ok(())
+    }
+
+    /// Refuses what was staged: the engine failed, and nobody knows what reached the disk.
+    pub(crate) fn abandon(&mut self) {
+        for submission in self.staged.drain(..) {
+            submission.refuse(Refusal::OutcomeUnknown);
+        }
+    }
+
+    fn execute(&mut self, request: &Request, into: &mut Submission) -> Result<Answer, Stop> {
+        match request {
+            Request::Draw(command) => self.draw(command, into),
+            Request::FindDraw { pool, key } => Ok(self.find_draw(*pool, *key, into)?),
+            Request::ReadPool { pool, from, limit } => Ok(self.read_pool(*pool, *from, *limit)?),
+            Request::ReadPools { from, limit } => Ok(self.read_pools(*from, *limit)),
+            Request::ReadStatus => Ok(self.read_status()),
+            Request::CreatePool(pool) => self.create_pool(pool),
+            Request::Change(command) => self.change(command),
+            Request::Rotate => self.rotate_on_request(),
+        }
+    }
+
+    fn draw(&mut self, command: &DrawCommand, into: &mut Submission) -> Result<Answer, Stop> {
+        let pool = command.pool;
+        let names = self.state.names().pool(pool).ok_or(Rejection::UnknownPool)?;
+        let count = command.count.as_usize();
+        let room = self.encoder.draw_bytes_max(names, count);
+        if self.encoder.payload().len() + room + OWN_RECORDS_BYTES > self.log.payload_room() {
+            self.make_room(room)?;
+        }
+        let generator = &mut self.generators[pool.as_usize()];
+        let start = into.outcomes.len();
+        let drawn = self.state.draw(command, generator, self.time_ms, &mut into.outcomes)?;
+        if !drawn.replayed {
+            let record = Record::Draw(drawn.record(command, &into.outcomes[start..]));
+            self.encoder.push(&record, self.state.names());
+            self.advance()?;
+            self.staged_draws += count;
+        }
+        let names = self.state.names().pool(pool).expect("the pool was drawn from");
+        Ok(attach(pool, drawn.first_request_id, start, drawn.replayed, names.items(), into))
+    }
+
+    fn find_draw(
+        &self,
+        pool: PoolNumber,
+        key: KeyHash,
+        into: &mut Submission,
+    ) -> Result<Answer, Rejection> {
+        let known = self.state.find_draw(pool, key)?;
+        let start = into.outcomes.len();
+        into.outcomes.extend_from_slice(known.outcomes);
+        let names = self.state.names().pool(pool).expect("the draw's pool exists");
+        Ok(attach(pool, known.first_request_id, start, true, names.items(), into))
+    }
+
+    fn read_pool(&self, pool: PoolNumber, from: usize, limit: usize) -> Result<Answer, Rejection> {
+        let view = self.state.pool(pool).ok_or(Rejection::UnknownPool)?;
+        Ok(Answer::Pool(Box::new(PoolPage {
+            summary: summary(&view),
+            lsn: self.state.last_lsn(),
+            last_request_id: self.state.last_request_id(),
+            items: self.state.items(pool, from, limit)?.collect(),
+            names: view.names.items().clone(),
+        })))
+    }
+
+    fn read_pools(&self, from: usize, limit: usize) -> Answer {
+        let pools = self.state.pools().skip(from).take(limit);
+        Answer::Pools(Box::new(PoolsPage {
+            pools: pools.map(|view| summary(&view)).collect(),
+            count: self.state.pools().len(),
+            lsn: self.state.last_lsn(),
+        }))
+    }
+
+    fn read_status(&self) -> Answer {
+        let items: usize = self.state.pools().map(|pool| pool.item_count).sum();
+        Answer::Status(Box::new(Status {
+            durable_lsn: self.state.last_lsn(),
+            last_request_id: self.state.last_request_id(),
+            current_segment: self.log.position().segment.0,
+            pools: self.state.pools().len(),
+            out_of_space: self.supply.is_out_of_space(),
+            conservation_ok: items > CHECKED_ITEMS_MAX || self.state.check().is_ok(),
+        }))
+    }
+
+    fn create_pool(&mut self, pool: &NewPool) -> Result<Answer, Stop> {
+        let secret = Secret::new(match pool.secret {
+            Some(secret) => secret,
+            None => random_secret()?,
+        });
+        let number =
+            u32::try_from(self.state.names().pools().len()).map_err(|_| Rejection::Full)?;
+        let number = PoolNumber(number);
+        let commitment = secret.commitment();
+        let command = AdminCommand::CreatePool { spec: pool.spec.clone(), commitment };
+        let decided = self.state.decide(&command)?;
+        let record = decided.expect("a pool that can be created changes the state");
+        self.make_room(self.encoder.record_bytes_max(&record))?;
+        // The secret is on disk before the log commits to it.
+        match store(self.log.storage().as_ref(), number, &secret) {
+            Ok(()) => {}
+            Err(error) if error.is_out_of_space() => return Err(Refusal::OutOfSpace.into()),
+            Err(error) => return Err(Stop::Failed(error.into())),
+        }
+        self.push(&record)?;
+        self.generators.push(Generator::new(&secret));
+        self.new_pools.push((pool.spec.id.clone(), number));
+        Ok(self.changed(number))
+    }
+
+    fn change(&mut self, command: &AdminCommand) -> Result<Answer, Stop> {
+        let pool = match command {
+            AdminCommand::CreatePool { .. } => unreachable!("the handle refuses it"),
+            AdminCommand::UpdateItem { pool, .. }
+            | AdminCommand::AddItem { pool, .. }
+            | AdminCommand::RetireItem { pool, .. }
+            | AdminCommand::SetStatus { pool, .. } => *pool,
+        };
+        if let Some(record) = self.state.decide(command)? {
+            self.make_room(self.encoder.record_bytes_max(&record))?;
+            self.push(&record)?;
+        }
+        Ok(self.changed(pool))
+    }
+
+    fn changed(&self, pool: PoolNumber) -> Answer {
+        let view = self.state.pool(pool).expect("the pool was changed just now");
+        let catalog_version = view.catalog_version;
+        Answer::Changed { lsn: self.state.last_lsn(), catalog_version }
+    }
+
+    fn rotate_on_request(&mut self) -> Result<Answer, Stop> {
+        self.write_batch()?;
+        self.rotate(0, true)?;
+        // The rotation is durable; what is read now includes only what was committed before it.
+        Ok(Answer::Changed { lsn: self.committed.last_lsn(), catalog_version: 0 })
+    }
+
+    /// Applies a record that was decided, and stages it. Room was made sure of.
+    fn push(&mut self, record: &Record<'_>) -> Result<(), EngineError> {
+        self.encoder.push(record, self.state.names());
+        let lsn = self.next_lsn();
+        let applied = self.state.apply(record, lsn, self.time_ms);
+        applied.map_err(|violation| EngineError::State(Box::new(violation)))?;
+        self.digest_when_due()
+    }
+
+    /// Counts a draw's record, which was applied when it was drawn.
+    fn advance(&mut self) -> Result<(), EngineError> {
+        let advanced = self.state.advance(self.next_lsn(), self.time_ms);
+        advanced.map_err(|violation| EngineError::State(Box::new(violation)))?;
+        self.digest_when_due()
+    }
+
+    fn digest_when_due(&mut self) -> Result<(), EngineError> {
+        if (self.state.last_lsn() + 1).is_multiple_of(DIGEST_EVERY_LSN) {
+            let digest = self.state.digest();
+            return self.push(&Record::Digest(digest));
+        }
+        Ok(())
+    }
+
+    fn next_lsn(&self) -> Lsn {
+        Lsn::new(self.state.last_lsn() + 1).expect("the log never holds 2^64 records")
+    }
+
+    /// Makes sure that a record of so many bytes fits: in the open batch, else in a new one, else
+    /// in a new segment.
+    fn make_room(&mut self, bytes: usize) -> Result<(), Stop> {
+        let needed = bytes + OWN_RECORDS_BYTES;
+        if self.encoder.payload().len() + needed <= self.log.payload_room() {
+            return Ok(());
+        }
+        self.write_batch()?;
+        if needed <= self.log.payload_room() {
+            return Ok(());
+        }
+        self.rotate(needed, false)
+    }
+
+    /// Writes and syncs the open batch, if there is one, and opens the next.
+    fn write_batch(&mut self) -> Result<(), EngineError> {
+        if self.encoder.count() > 0 {
+            let (payload, count) = (self.encoder.payload(), self.encoder.count());
+            self.committed = self.log.append(payload, count, self.time_ms)?;
+            self.is_unmarked = true;
+            self.encoder.begin(self.next_lsn());
+        }
+        assert_eq!(self.log.position().lsn, self.state.last_lsn(), "the log holds the state");
+        Ok(())
+    }
+
+    /// Goes on in a new segment with room for a payload of so many bytes. The open batch is empty.
+    fn rotate(&mut self, payload_bytes: usize, wanted: bool) -> Result<(), Stop> {
+        let least = Appender::segment_bytes_for(payload_bytes + OWN_RECORDS_BYTES);
+        let prepared = self.supply.take(self.segment_bytes, least)?;
+        let position = self.log.position();
+        let used_bytes = self.log.used_bytes() as u64;
+        let (digest, next_segment) = (self.state.digest(), position.segment.next().0);
+        let payload = self.closing_payload(&Record::Rotate { next_segment, digest })?;
+        let rotated = self.log.rotate(prepared, self.format.id(), &payload, self.time_ms);
+        self.committed = rotated.map_err(EngineError::from)?;
+        self.progress.segment_begun();
+        let closed = ClosedSegment { number: position.segment, bytes: used_bytes, wanted };
+        if self.closed.try_send(closed).is_err() {
+            tracing::warn!(segment = %position.segment, "the snapshots are far behind the log");
+        }
+        self.supply.order(self.segment_bytes);
+        self.encoder = Encoder::new(self.format);
+        self.encoder.begin(self.next_lsn());
+        let newest = self.progress.newest_snapshot();
+        Ok(self.push(&first_record(newest))?)
+    }
+
+    /// Encodes one record alone, for the batch that closes a segment, and applies it.
+    fn closing_payload(&mut self, record: &Record<'static>) -> Result<Vec<u8>, EngineError> {
+        assert_eq!(self.encoder.count(), 0, "the open batch was written before");
+        let format = Format::from_id(self.log.format()).expect("the segment's format is known");
+        let payload = encode_alone(format, self.next_lsn(), record, &self.state);
+        let applied = self.state.apply(record, self.next_lsn(), self.time_ms);
+        applied.map_err(|violation| EngineError::State(Box::new(violation)))?;
+        Ok(payload)
+    }
+}
+
+/// Encodes a batch of one record.
+pub(crate) fn encode_alone(
+    format: Format,
+    lsn: Lsn,
+    record: &Record<'_>,
+    state: &State,
+) -> Vec<u8> {
+    let mut encoder = Encoder::new(format);
+    encoder.begin(lsn);
+    encoder.push(record, state.names());
+    encoder.payload().to_vec()
+}
+
+/// The record that begins a segment: which snapshot is the newest.
+pub(crate) fn first_record(newest: Option<SnapshotTaken>) -> Record<'static> {
+    let newest = newest.expect("a log begins with a snapshot");
+    Record::Snapshot(SnapshotRef { lsn: newest.lsn, sha256: newest.sha256 })
+}
+
+fn attach(
+    pool: PoolNumber,
+    first_request_id: rewardpool_core::ids::RequestId,
+    start: usize,
+    replayed: bool,
+    names: &rewardpool_core::names::ItemNames,
+    into: &mut Submission,
+) -> Answer {
+    if !into.names.iter().any(|(known, _)| *known == pool) {
+        into.names.push((pool, names.clone()));
+    }
+    let offset = |place: usize| u32::try_from(place).expect("a submission is bounded");
+    let (start, end) = (offset(start), offset(into.outcomes.len()));
+    Answer::Draw(DrawAnswer { pool, first_request_id, start, end, replayed })
+}
+
+fn summary(view: &PoolView<'_>) -> PoolSummary {
+    PoolSummary {
+        number: view.number,
+        id: view.names.id().clone(),
+        status: view.status,
+        catalog_version: view.catalog_version,
+        item_count: view.item_count,
+        draws: view.draws,
+        awards: view.awards,
+        empties: view.empties,
+        available_weight: view.available_weight,
+        commitment: view.commitment,
+    }
+}
