@@ -122,8 +122,9 @@ fn table(file: &Path, config: &Config) -> String {
         ("gRPC", listen_text(config)),
         ("pools", config.pools.len().to_string()),
     ]);
-    let pools = if config.pools.is_empty() { String::new() } else { table.render() };
-    format!("{} is good\n{settings}{pools}", file.display())
+    let pools =
+        if config.pools.is_empty() { String::new() } else { format!("\n{}", table.render()) };
+    format!("{} is good\n\n{settings}{pools}", file.display())
 }
 
 fn listen_text(config: &Config) -> String {

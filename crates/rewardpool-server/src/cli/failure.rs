@@ -71,9 +71,7 @@ impl Failure {
     pub(crate) fn status(status: &Status) -> Self {
         let details = status.get_error_details();
         let reason = details.error_info().map_or("", |info| info.reason.as_str());
-        let no_answer =
-            matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled);
-        let code = if no_answer { exit::UNAVAILABLE } else { exit::REFUSED };
+        let code = if is_no_answer(status.code()) { exit::UNAVAILABLE } else { exit::REFUSED };
         let name = if reason.is_empty() { code_name(status.code()) } else { reason };
         let mut what = format!("{name}: {}", status.message());
         for violation in details.bad_request().iter().flat_map(|request| &request.field_violations)
@@ -94,17 +92,9 @@ impl Failure {
 
     /// Whether the service may have done what it was asked for.
     pub(crate) fn leaves_outcome_unknown(status: &Status) -> bool {
-        let unavailable = matches!(
-            status.code(),
-            Code::Unavailable
-                | Code::DeadlineExceeded
-                | Code::Cancelled
-                | Code::Unknown
-                | Code::Internal
-        );
         // Stopping is the one definite refusal among them.
         let reason = status.get_details_error_info().map(|info| info.reason);
-        unavailable && reason.as_deref() != Some("STOPPING")
+        is_no_answer(status.code()) && reason.as_deref() != Some("STOPPING")
     }
 
     /// Tells the user and gives the exit code.
@@ -178,6 +168,18 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Whether the service did not decide; a broken connection is `Unknown` or `Internal`.
+fn is_no_answer(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::Internal
+    )
+}
+
 fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
@@ -223,9 +225,8 @@ fn status_hint(code: Code, reason: &str) -> &'static str {
         "STOPPING" => "nothing was changed; try again when the service runs again",
         "OUTCOME_UNKNOWN" => "look at `rewardpool state` before you try again",
         _ if code == Code::Unimplemented => "check that --addr is a service of this version",
-        _ if code == Code::Unavailable => "check with `rewardpool status` that the service runs",
-        _ if code == Code::DeadlineExceeded || code == Code::Cancelled => {
-            "the service did not answer in time: look at `rewardpool status`, then try again"
+        _ if is_no_answer(code) => {
+            "a change may have been made or not: look at `rewardpool state` before you repeat it"
         }
         _ => "see the --help of the command for what it takes",
     }

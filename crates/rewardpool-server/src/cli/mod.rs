@@ -59,8 +59,16 @@ struct Global {
         default_value = "http://127.0.0.1:50051"
     )]
     addr: Address,
-    /// How data is printed
-    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value = "table")]
+    /// How data is printed: `table` or `json`
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "table",
+        hide_possible_values = true
+    )]
     output: Format,
 }
 

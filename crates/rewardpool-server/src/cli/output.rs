@@ -86,7 +86,8 @@ impl<const N: usize> Table<N> {
                 Align::Right => text.extend([&padding, cell]),
             }
         }
-        text.truncate(text.trim_end().len());
+        let length = text[start..].trim_end().len();
+        text.truncate(start + length);
         text.push('\n');
     }
 }

@@ -179,7 +179,7 @@ pub(crate) fn verify(args: &VerifyArgs, format: Format) -> Result<(), Failure> {
                 ("torn bytes", report.torn_bytes.to_string()),
                 ("state sha256", state_sha256.clone()),
             ]);
-            format!("{directory} is good\n{found}")
+            format!("{directory} is good\n\n{found}")
         },
         || {
             json!({
