@@ -6,7 +6,8 @@ use rewardpool_engine::inspect::{self, SegmentInfo};
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::directory::DirectoryArgs;
+use super::directory::{DirectoryArgs, file_names};
+use super::failure::exit;
 use super::output::{self, Align, Format, Table, hexadecimal};
 
 const EXAMPLES: &str = "\
@@ -77,6 +78,17 @@ pub(crate) fn run(command: &WalCommand, format: Format) -> Result<(), Failure> {
 }
 
 fn cat(directory: &DirectoryArgs, segment: Option<u32>) -> Result<(), Failure> {
+    if let Some(wanted) = segment {
+        let is_wanted = |name: &String| {
+            name.strip_prefix("wal.").and_then(|number| number.parse().ok()) == Some(wanted)
+        };
+        let path = directory.path();
+        if !file_names(path)?.iter().any(is_wanted) {
+            let what = format!("{}: there is no segment {wanted}", path.display());
+            let hint = "`rewardpool wal ls` lists the segments";
+            return Err(Failure::new(exit::INPUT_OUTPUT, what, hint));
+        }
+    }
     let mut output = Output { inner: io::BufWriter::new(io::stdout().lock()), failed: None };
     let result = directory.read(|path| inspect::cat(path, segment, &mut output));
     // An error of the output comes back through the engine, which does not know what it means.
