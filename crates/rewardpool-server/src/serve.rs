@@ -8,13 +8,13 @@ pub struct ServeError;
 
 impl ServeError {
     /// Stub.
+    #[expect(clippy::unused_self, reason = "stub")]
     pub fn exit_code(&self) -> u8 {
         74
     }
 }
 
 /// Stub.
-#[expect(clippy::needless_pass_by_value, reason = "stub")]
 pub fn run(_config: Config) -> Result<(), ServeError> {
     Err(ServeError)
 }
