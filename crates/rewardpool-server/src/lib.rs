@@ -1,2 +1,4 @@
 //! The outer part of the service: its configuration.
 pub mod config;
+pub mod serve;
+pub mod telemetry;

@@ -298,23 +298,27 @@ fn read_listen_address(
         reader.refuse(&path, node, rule);
         return default;
     };
-    // No host, or the name of this machine's own interface, is loopback: safe without a choice.
-    let port = text.strip_prefix("localhost").unwrap_or(text).strip_prefix(':');
-    let address = match port.map(str::parse) {
-        Some(Ok(port)) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
-        Some(Err(_)) | None => text.parse(),
-    };
-    match address {
-        Ok(address) if insecure || address.ip().is_loopback() => return address,
-        Ok(_) => {
+    match parse_listen_address(text) {
+        Some(address) if insecure || address.ip().is_loopback() => return address,
+        Some(_) => {
             let rule = "other machines can reach this address, and calls are not encrypted: write \
                         a loopback address such as `127.0.0.1:50051`, or allow it with `insecure: \
                         true` under `grpc`";
             reader.refuse(&path, node, rule);
         }
-        Err(_) => reader.refuse(&path, node, rule),
+        None => reader.refuse(&path, node, rule),
     }
     default
+}
+
+/// Reads an address to listen on: `:50051`, `localhost:50051` or `127.0.0.1:50051`.
+pub fn parse_listen_address(text: &str) -> Option<SocketAddr> {
+    // No host, or the name of this machine's own interface, is loopback: safe without a choice.
+    let port = text.strip_prefix("localhost").unwrap_or(text).strip_prefix(':');
+    match port.map(str::parse) {
+        Some(Ok(port)) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        Some(Err(_)) | None => text.parse().ok(),
+    }
 }
 
 fn read_log(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> LogConfig {

@@ -1,0 +1,136 @@
+//! `draw`: draws from a running service.
+use clap::Args;
+use rewardpool_proto::v1::{DrawMode, DrawRequest, DrawResponse};
+use serde_json::json;
+
+use super::Failure;
+use super::output::{self, Align, Format, Table};
+use super::service::{Address, with_service};
+
+const EXAMPLES: &str = "\
+Examples:
+  rewardpool draw                            One draw
+  rewardpool draw -n 1000 --pool summer      Prints a count for each item
+  rewardpool draw -n 10 --all-or-nothing     Ten prizes or none
+  rewardpool draw --key order-7311           Safe to repeat: the same answer again
+  rewardpool draw -n 100 -o json";
+
+/// Up to so many draws are printed one by one.
+const LISTED_MAX: usize = 25;
+
+/// Draw once or several times from a pool
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct DrawArgs {
+    /// How many draws, 1 to 10000: all of them are durable together, or none happened
+    #[arg(
+        short = 'n', long, default_value_t = 1, allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i32).range(1..=10_000)
+    )]
+    count: i32,
+    /// The pool; without it the only one, or `default`
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pool: String,
+    /// Makes a repetition safe: with the same key, the first answer comes again
+    #[arg(long, default_value = "", hide_default_value = true)]
+    key: String,
+    /// Refuse unless every draw wins an item
+    #[arg(long)]
+    all_or_nothing: bool,
+}
+
+pub(crate) fn run(args: DrawArgs, address: &Address, format: Format) -> Result<(), Failure> {
+    let has_key = !args.key.is_empty();
+    let mode =
+        if args.all_or_nothing { DrawMode::AllOrNothing } else { DrawMode::BestEffort }.into();
+    let request =
+        DrawRequest { pool: args.pool, count: args.count, mode, idempotency_key: args.key };
+    let answer = with_service(address, async |service| {
+        service.players().draw(request).await.map_err(|status| {
+            let failure = Failure::status(&status);
+            match (Failure::leaves_outcome_unknown(&status), has_key) {
+                (false, _) => failure,
+                (true, true) => failure.with_hint("repeat it with the same --key"),
+                (true, false) => failure.with_hint(
+                    "it may have been drawn: look at `rewardpool state`, and next time use --key",
+                ),
+            }
+        })
+    })?;
+    let answer = answer.into_inner();
+    output::print(format, || table(&answer), || json(&answer))
+}
+
+fn json(answer: &DrawResponse) -> serde_json::Value {
+    json!({
+        "first_request_id": answer.first_request_id,
+        "item_ids": answer.item_ids,
+        "outcomes": answer.outcomes,
+        "replayed": answer.replayed,
+    })
+}
+
+fn table(answer: &DrawResponse) -> String {
+    let text = if answer.outcomes.len() <= LISTED_MAX { listed(answer) } else { counted(answer) };
+    let note = if answer.replayed { "(the answer of an earlier draw with this key)\n" } else { "" };
+    text + note
+}
+
+fn name(answer: &DrawResponse, outcome: u32) -> &str {
+    let index = usize::try_from(outcome).ok().and_then(|place| place.checked_sub(1));
+    index.map_or("(empty)", |index| answer.item_ids.get(index).map_or("(unknown)", String::as_str))
+}
+
+fn listed(answer: &DrawResponse) -> String {
+    let mut table = Table::new([("REQUEST", Align::Right), ("ITEM", Align::Left)]);
+    for (request, &outcome) in (answer.first_request_id..).zip(&answer.outcomes) {
+        table.push([request.to_string(), name(answer, outcome).to_owned()]);
+    }
+    table.render()
+}
+
+fn counted(answer: &DrawResponse) -> String {
+    let mut counts = vec![0_u64; answer.item_ids.len() + 1];
+    for &outcome in &answer.outcomes {
+        let place = usize::try_from(outcome).ok();
+        if let Some(count) = place.and_then(|place| counts.get_mut(place)) {
+            *count += 1;
+        }
+    }
+    let mut rows: Vec<(u64, &str)> =
+        (0..).zip(&counts).map(|(outcome, &count)| (count, name(answer, outcome))).collect();
+    rows.retain(|(count, _)| *count > 0);
+    rows.sort_by_key(|&(count, name)| (std::cmp::Reverse(count), name));
+    let mut table = Table::new([("ITEM", Align::Left), ("COUNT", Align::Right)]);
+    for (count, name) in rows {
+        table.push([name.to_owned(), count.to_string()]);
+    }
+    let first = answer.first_request_id;
+    let draws = answer.outcomes.len();
+    format!("{}{draws} draws, numbered from {first}\n", table.render())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(outcomes: Vec<u32>) -> DrawResponse {
+        let item_ids = vec!["gold".into(), "rock".into()];
+        DrawResponse { first_request_id: 9, item_ids, outcomes, replayed: false }
+    }
+
+    #[test]
+    fn few_draws_are_listed_and_many_are_counted() {
+        assert_eq!(
+            table(&answer(vec![2, 0, 1])),
+            "REQUEST  ITEM\n      9  rock\n     10  (empty)\n     11  gold\n"
+        );
+        let mut many = vec![1; 40];
+        many.extend([0, 0, 2]);
+        assert_eq!(
+            table(&answer(many)),
+            "ITEM     COUNT\ngold        40\n(empty)      2\nrock         1\n\
+             43 draws, numbered from 9\n"
+        );
+    }
+}

@@ -1,0 +1,182 @@
+//! Goal: what the program tells about a working directory is what the engine wrote there, and
+//! looking changes nothing. Method: the engine fills a directory, the real program reads it.
+#![expect(clippy::unwrap_used, reason = "a test may end by it, in its own functions too")]
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use rewardpool_core::command::{DrawCommand, DrawCount, DrawMode};
+use rewardpool_core::format::Format;
+use rewardpool_engine::{Engine, EngineConfig, NewPool, StorageKind};
+use rewardpool_server::config::Config;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const COMMANDS: u64 = 300;
+const DRAWS: u64 = COMMANDS * 10;
+
+/// A directory with the sample pool, from which was drawn.
+struct Directory {
+    _parent: TempDir,
+    path: PathBuf,
+}
+
+impl Directory {
+    fn filled() -> (Self, Engine) {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        let engine = Engine::open(&EngineConfig {
+            directory: path.clone(),
+            storage: StorageKind::File,
+            format: Format::Binary,
+            segment_bytes: 1 << 20,
+            mailbox_capacity: 16,
+            batch_draws_max: 1000,
+        })
+        .unwrap();
+        let handle = engine.handle();
+        let spec = Config::built_in().pools.remove(0).spec;
+        let pool = handle.create_pool(NewPool { spec, secret: None }, PATIENCE).unwrap();
+        let count = DrawCount::new(10).unwrap();
+        for _ in 0..COMMANDS {
+            let draw = DrawCommand { pool, count, mode: DrawMode::BestEffort, key: None };
+            handle.draw(draw, PATIENCE).unwrap();
+        }
+        (Self { _parent: parent, path }, engine)
+    }
+
+    fn stopped() -> Self {
+        let (directory, engine) = Self::filled();
+        engine.stop().unwrap();
+        directory
+    }
+
+    fn command(&self, arguments: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rewardpool"));
+        command.args(arguments.split_whitespace()).arg("--dir").arg(&self.path);
+        command
+    }
+
+    #[track_caller]
+    fn run(&self, arguments: &str, code: i32) -> String {
+        let output = self.command(arguments).output().unwrap();
+        let Output { status, stdout, stderr } = output;
+        let told = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments}: {told}");
+        assert_eq!(told.is_empty(), code == 0, "{told}");
+        if code == 0 { String::from_utf8(stdout).unwrap() } else { told }
+    }
+
+    #[track_caller]
+    fn json(&self, arguments: &str) -> Value {
+        serde_json::from_str(&self.run(&format!("{arguments} -o json"), 0)).unwrap()
+    }
+
+    fn segment(&self) -> PathBuf {
+        self.path.join("wal.000")
+    }
+}
+
+/// Names and contents of all files.
+fn contents(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    files.sort();
+    files
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().expect("a number")
+}
+
+#[test]
+fn a_stopped_directory_is_shown_and_not_changed() {
+    let directory = Directory::stopped();
+    let before = contents(&directory.path);
+    let state = directory.json("state");
+    assert_eq!((&state["pool"], number(&state["draws"])), (&"default".into(), DRAWS));
+    let items = state["items"].as_array().unwrap();
+    assert_eq!(items.len(), 6);
+    let awarded: u64 = items.iter().map(|item| number(&item["awarded"])).sum();
+    assert_eq!(awarded, DRAWS);
+    assert!(directory.run("state --pool default", 0).contains("unlimited"));
+    assert!(directory.run("state --pool summer", 1).contains("with --pool: default"));
+
+    let report = directory.json("verify");
+    assert_eq!(number(&report["draws"]), DRAWS);
+    assert_eq!(report["last_lsn"], state["lsn"]);
+    assert_eq!(directory.json("wal verify"), report);
+    assert!(directory.run("verify", 0).contains(" is good\n"));
+
+    let segments = directory.json("wal ls")["segments"].take();
+    let records: u64 = segments.as_array().unwrap().iter().map(|s| number(&s["records"])).sum();
+    assert_eq!(number(&report["records"]), records);
+    assert!(directory.run("wal ls", 0).contains("closed"));
+    let lines = directory.run("wal cat", 0);
+    assert_eq!(u64::try_from(lines.lines().count()).unwrap(), records);
+    assert!(lines.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+    let first = segments[0]["name"].as_str().unwrap();
+    let part = directory.run(&format!("wal cat {first}"), 0);
+    assert_eq!(u64::try_from(part.lines().count()).unwrap(), number(&segments[0]["records"]));
+    assert!(directory.run("wal cat 99", 74).contains("no segment 99; hint: "));
+
+    let snapshots = directory.json("snapshot ls")["snapshots"].take();
+    let newest = snapshots.as_array().unwrap().last().unwrap();
+    assert_eq!(&directory.json("snapshot show"), newest);
+    let name = newest["name"].as_str().unwrap();
+    assert_eq!(&directory.json(&format!("snapshot show {name}")), newest);
+    assert!(directory.run("snapshot show nothing", 74).contains("there is no nothing"));
+    assert!(contents(&directory.path) == before, "looking changes nothing");
+}
+
+#[test]
+fn a_directory_in_use_is_73_for_what_needs_it_stopped() {
+    let (directory, engine) = Directory::filled();
+    for arguments in ["state", "verify", "wal verify"] {
+        let told = directory.run(arguments, 73);
+        assert!(told.contains("hint: a service runs on this directory"), "{told}");
+    }
+    engine.stop().unwrap();
+    directory.run("state", 0);
+}
+
+#[test]
+fn a_damaged_log_is_65_with_its_place() {
+    let directory = Directory::stopped();
+    let used = number(&directory.json("wal ls")["segments"][0]["used_bytes"]);
+    let mut bytes = fs::read(directory.segment()).unwrap();
+    // Batches begin on sectors of 512 bytes, with a header of 64; the end of a sector is filling.
+    let sector = usize::try_from(used / 2).unwrap() / 512 * 512;
+    bytes[sector + 70] ^= 1;
+    fs::write(directory.segment(), bytes).unwrap();
+    for arguments in ["verify", "wal cat", "wal ls"] {
+        let told = directory.run(arguments, 65);
+        assert!(told.contains("wal.000"), "{told}");
+        assert!(told.contains("hint: copy the directory"), "{told}");
+    }
+}
+
+#[test]
+fn a_directory_without_a_log_is_74() {
+    let parent = tempfile::tempdir().unwrap();
+    fs::write(parent.path().join("notes.txt"), "mine").unwrap();
+    let directory = Directory { path: parent.path().to_owned(), _parent: parent };
+    for arguments in ["state", "verify", "wal ls", "wal cat", "snapshot ls"] {
+        let told = directory.run(arguments, 74);
+        assert!(told.contains("holds no log of a reward pool; hint: "), "{told}");
+    }
+}
+
+#[test]
+fn a_reader_of_the_records_may_go_away() {
+    let directory = Directory::stopped();
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let output = directory.command("wal cat").stdout(writer).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
