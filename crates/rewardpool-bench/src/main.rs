@@ -1,7 +1,9 @@
 //! Measures the service beside its limits, and checks the distribution of its draws.
 mod catalog;
 mod distribution;
+mod echo;
 mod engine;
+mod grpc;
 mod table;
 
 use std::process::ExitCode;
@@ -30,11 +32,29 @@ enum Command {
         #[arg(long, default_value_t = 2)]
         seconds: u64,
     },
+    /// Measures a service over gRPC beside an echo of the same messages.
+    Grpc {
+        /// Seconds for each row.
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+        /// The service to measure; built by `cargo build --release`.
+        #[arg(long, default_value = "target/release/rewardpool")]
+        binary: std::path::PathBuf,
+    },
+    /// Serves the echo, on a port of its own.
+    #[command(hide = true)]
+    Echo {
+        /// Where to listen.
+        #[arg(long)]
+        listen: std::net::SocketAddr,
+    },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Distribution { draws } => distribution::run(draws),
         Command::Engine { seconds } => engine::run(seconds),
+        Command::Grpc { seconds, binary } => grpc::run(seconds, &binary),
+        Command::Echo { listen } => echo::run(listen),
     }
 }

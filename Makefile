@@ -1,0 +1,36 @@
+# Every command a developer needs. Each target is a line or two: no logic lives here.
+.PHONY: help run build check fmt test distribution_test bench bench-grpc proto-gen deny clean ci
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+DATA  ?= ./rewardpool-data
+
+help:              ## list the targets
+	@grep -hE '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+run:               ## build and start the service with samples/config.yaml
+	$(CARGO) run --release --locked -- serve --config samples/config.yaml --working-dir $(DATA)
+build:             ## the release binary, target/release/rewardpool
+	$(CARGO) build --release --locked
+check:             ## formatting, lints, documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
+fmt:               ## rewrite the formatting
+	$(CARGO) fmt --all
+test:              ## every test: unit, property, crash and Python client
+	./tests/run
+distribution_test: ## do the draws follow the configured weights?
+	$(CARGO) run --release --locked -p rewardpool-bench -- distribution
+bench:             ## the engine in process, beside a bare loop of write and sync
+	$(CARGO) run --release --locked -p rewardpool-bench -- engine
+bench-grpc:        ## a service over gRPC, beside an echo of the same messages
+	$(CARGO) build --release --locked
+	$(CARGO) run --release --locked -p rewardpool-bench -- grpc
+proto-gen:         ## regenerate the gRPC code (needs no protoc)
+	$(CARGO) xtask proto-gen
+deny:              ## licences, bans and sources of the dependencies
+	$(CARGO) deny --all-features --log-level error check bans licenses sources
+clean:             ## remove what was built
+	$(CARGO) clean
+ci:                ## what the build server runs
+	bash .ci/run
