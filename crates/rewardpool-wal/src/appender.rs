@@ -97,6 +97,12 @@ impl Appender {
         }
         let header = tail.header;
         let file = rewrite(storage.as_ref(), &header, &tail.image)?;
+        if let Some(never_begun) = tail.never_begun {
+            // It was made for a closing batch that is not there. Once other batches stand in its
+            // place, it would contradict them.
+            let name = segment_name(never_begun);
+            storage.remove(&name).map_err(Error::io("remove", &name))?;
+        }
         let name = segment_name(header.number);
         storage.sync_directory().map_err(Error::io("sync the directory of", &name))?;
         let segment = OpenSegment {

@@ -46,6 +46,9 @@ pub struct Tail {
     /// The segment before and its bytes, when the last one has no batch yet: its closing batch
     /// may be in memory only.
     pub(crate) before: Option<(SegmentHeader, Vec<u8>)>,
+    /// The segment behind the last one, when it was made but never begun. It promises a position
+    /// that the log may not reach in this way any more.
+    pub(crate) never_begun: Option<SegmentNumber>,
 }
 
 impl Tail {
@@ -171,15 +174,15 @@ impl LogReader {
             records += scanned.records;
             durable_lsn = durable_lsn.max(scanned.durable_lsn);
             let never_begun = match next_header {
-                Some(next) => !is_continued(&scanned, &header, &next, next_is_empty)?,
-                None => false,
+                Some(next) if !is_continued(&scanned, &header, &next, next_is_empty)? => Some(next.number),
+                _ => None,
             };
-            let is_last = never_begun || next.is_none() || last == Some(header.number);
+            let is_last = never_begun.is_some() || next.is_none() || last == Some(header.number);
             if is_last {
                 let torn = scanned.torn;
                 check_end(self, &header, &scanned, durable_lsn, last)?;
                 bytes.truncate(scanned.offset);
-                let tail = Tail { header, scanned, image: bytes, before };
+                let tail = Tail { header, scanned, image: bytes, before, never_begun };
                 return Ok(Replayed { tail, segments, records, torn });
             }
             before = next_is_empty.then(|| (header, bytes[..scanned.offset].to_vec()));
