@@ -174,7 +174,9 @@ impl LogReader {
             records += scanned.records;
             durable_lsn = durable_lsn.max(scanned.durable_lsn);
             let never_begun = match next_header {
-                Some(next) if !is_continued(&scanned, &header, &next, next_is_empty)? => Some(next.number),
+                Some(next) if !is_continued(&scanned, &header, &next, next_is_empty)? => {
+                    Some(next.number)
+                }
                 _ => None,
             };
             let is_last = never_begun.is_some() || next.is_none() || last == Some(header.number);
@@ -289,31 +291,44 @@ fn holds_batches(storage: &dyn Storage, segments: &[SegmentNumber]) -> Result<bo
     Ok(false)
 }
 
-/// Removes snapshots and segments that are not needed any more: all but the newest two snapshots,
-/// and the segments before the older of them. Leftovers of unfinished work go too.
-pub(crate) fn removable(names: &[String], keep_from: SegmentNumber, keep: &[u64]) -> Vec<String> {
+/// The files that are not needed once this snapshot is the oldest: those from before it.
+fn removable(names: &[String], oldest: &SnapshotHeader) -> Vec<String> {
     let stale = |name: &&String| {
-        parse_segment(name).is_some_and(|number| number < keep_from)
-            || parse_snapshot(name).is_some_and(|lsn| !keep.contains(&lsn))
+        parse_segment(name).is_some_and(|number| number < oldest.next_segment)
+            || parse_snapshot(name).is_some_and(|lsn| lsn < oldest.lsn)
     };
     names.iter().filter(stale).cloned().collect()
 }
 
 impl LogReader {
-    /// Removes what the newest two snapshots make superfluous. Durable when it returns; gives the
-    /// names of the removed files.
+    /// Removes what the newest two good snapshots make superfluous. Durable when it returns; gives
+    /// the names of the removed files. A damaged snapshot counts for nothing, and is removed only
+    /// when it is older than the two.
     pub fn prune(&self) -> Result<Vec<String>, Error> {
-        let [.., older, newer] = self.snapshots[..] else { return Ok(Vec::new()) };
-        let keep_from = self.load_snapshot(older)?.header.next_segment;
+        let Some(oldest) = self.second_good_snapshot()? else { return Ok(Vec::new()) };
         let names = self.storage.list().map_err(Error::io("list the directory of", IDENTITY))?;
-        let removed = removable(&names, keep_from, &[older, newer]);
+        let removed = removable(&names, &oldest);
         for name in &removed {
             self.storage.remove(name).map_err(Error::io("remove", name))?;
         }
         if !removed.is_empty() {
-            let name = snapshot_name(newer);
+            let name = snapshot_name(oldest.lsn);
             self.storage.sync_directory().map_err(Error::io("sync the directory of", &name))?;
         }
         Ok(removed)
+    }
+
+    /// The newest but one of the snapshots that are good.
+    fn second_good_snapshot(&self) -> Result<Option<SnapshotHeader>, Error> {
+        let mut good = 0;
+        for &lsn in self.snapshots.iter().rev() {
+            match self.load_snapshot(lsn) {
+                Ok(snapshot) if good == 1 => return Ok(Some(snapshot.header)),
+                Ok(_) => good += 1,
+                Err(error) if error.is_corruption() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 }

@@ -36,8 +36,13 @@ impl Numbers {
 /// Something that a power cut may keep or drop.
 #[derive(Clone, PartialEq, Eq)]
 enum Unsynced {
-    Sector { inode: usize, sector: usize },
-    Length { inode: usize },
+    Sector {
+        inode: usize,
+        sector: usize,
+    },
+    Length {
+        inode: usize,
+    },
     /// Names that get another file, or none, in one step.
     Names(Vec<(String, Option<usize>)>),
 }
@@ -299,11 +304,6 @@ impl MemoryStorage {
     /// Lets the sync of a file with this number fail.
     pub fn fail_sync(&self, number: usize) {
         self.machine().failing_sync = Some(number);
-    }
-
-    /// How many syncs of files there were.
-    pub fn syncs(&self) -> usize {
-        self.machine().syncs
     }
 
     fn machine(&self) -> MutexGuard<'_, Machine> {
