@@ -275,6 +275,20 @@ fn a_full_disk_leaves_nothing_behind() {
     assert!(recover(storage.shared()).unwrap().unwrap().agrees(&journal.history));
 }
 
+/// Regression: when not even the file could be made, its removal failed and hid the reason.
+#[test]
+fn a_disk_without_room_for_a_name_is_a_full_disk() {
+    let storage = MemoryStorage::default();
+    let mut journal = Journal::set_up(storage.shared(), None, 34).unwrap();
+    let before = storage.disk().files();
+    storage.limit_files(true);
+    let prepared = Prepared::create(storage.shared(), SEGMENT_BYTES).map(drop);
+    for error in [prepared.unwrap_err(), journal.snapshot_here().unwrap_err()] {
+        assert!(error.is_out_of_space(), "{error:?}");
+    }
+    assert_eq!(storage.disk().files(), before);
+}
+
 #[test]
 fn leftovers_are_no_part_of_the_log() {
     for_each_storage(|maker| {
