@@ -171,6 +171,11 @@ impl LogReader {
                 next.is_some() && next == numbers.last().copied() && is_untouched(&next_bytes);
             let stop = next_header.filter(|_| !next_is_empty).map(|next| next.first_lsn - 1);
             let scanned = scan(&header, &bytes, stop, visit)?;
+            if scanned.is_closed && next.is_none() {
+                let because = "the segment before it was closed";
+                let file = segment_name(header.number.next());
+                return Err(Error::Missing { file, because }.into());
+            }
             records += scanned.records;
             durable_lsn = durable_lsn.max(scanned.durable_lsn);
             let never_begun = match next_header {
