@@ -4,6 +4,7 @@
 //! Thousands of damaged images live on a simulated disk ([`disk`]); [`journal`] writes to a log
 //! and knows what it was promised.
 #![expect(unreachable_pub, reason = "the modules of a test have no outside")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests stop and tell")]
 
 mod contract;
 mod disk;

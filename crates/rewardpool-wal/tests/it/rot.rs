@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rewardpool_wal::{Error, Fault, SECTOR};
+use rewardpool_wal::{Error, Fault, SECTOR, SegmentNumber};
 
 use crate::disk::{Disk, MemoryStorage};
 use crate::journal::{Journal, Payload, recover};
@@ -20,6 +20,7 @@ struct Shape {
     files: Files,
     /// All payloads, the marker included.
     history: Vec<Payload>,
+    last_segment: SegmentNumber,
 }
 
 impl Shape {
@@ -28,7 +29,8 @@ impl Shape {
         let mut journal = Journal::set_up(storage.shared(), None, 21).unwrap();
         live(&mut journal).unwrap();
         journal.mark().unwrap();
-        Self { name, files: storage.disk().files(), history: journal.history }
+        let (files, last_segment) = (storage.disk().files(), journal.segment());
+        Self { name, files, history: journal.history, last_segment }
     }
 }
 
@@ -81,7 +83,8 @@ impl Tally {
             Err(error) => {
                 assert!(error.is_corruption(), "{}: {error:?}", place());
                 let file = file_of(&error);
-                let is_known = shape.files.keys().any(|name| name.starts_with(file));
+                let mut names = shape.files.keys().chain(files.keys());
+                let is_known = names.any(|name| name.starts_with(file));
                 assert!(is_known, "{}: {error:?} names no file of the log", place());
                 self.refused += 1;
                 return;
@@ -115,7 +118,7 @@ fn file_of(error: &Error) -> &str {
         | Error::Version { file, .. }
         | Error::Missing { file, .. }
         | Error::Io { file, .. } => file,
-        other => panic!("{other:?} names no file"),
+        other @ (Error::Locked(_) | _) => panic!("{other:?} names no file"),
     }
 }
 
@@ -200,10 +203,16 @@ fn another_length_loses_no_payload() {
 fn a_file_that_is_gone_or_elsewhere_changes_no_payload() {
     let mut tally = Tally::default();
     for shape in shapes() {
+        let one_more = format!("wal.{:03}", shape.last_segment.next().0);
         for (name, content) in &shape.files {
             let mut files = shape.files.clone();
             files.remove(name);
             tally.judge(&shape, &files, &|| format!("{name} removed"));
+            for extra in [&one_more, "wal.next", "snapshot.1", "snapshot.9999", "secret.1", "x"] {
+                let mut files = shape.files.clone();
+                files.insert(extra.to_string(), content.clone());
+                tally.judge(&shape, &files, &|| format!("{extra} is a copy of {name}"));
+            }
             for (other, other_content) in &shape.files {
                 let mut files = shape.files.clone();
                 files.insert(other.clone(), content.clone());
@@ -237,9 +246,10 @@ fn an_old_copy_of_a_file_changes_no_payload() {
     }
     journal.mark().unwrap();
     // The end of the log can be taken back by an old copy of the last segment, and only there.
-    let last = journal.segment().to_string();
-    let shape =
-        Shape { name: "old copies", files: storage.disk().files(), history: journal.history };
+    let last_segment = journal.segment();
+    let (name, files) = ("old copies", storage.disk().files());
+    let shape = Shape { name, files, history: journal.history, last_segment };
+    let last = last_segment.to_string();
     for (age, old) in old.iter().enumerate() {
         for (name, content) in old.iter().filter(|(name, _)| **name != last) {
             let mut files = shape.files.clone();
