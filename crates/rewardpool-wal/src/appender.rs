@@ -97,6 +97,12 @@ impl Appender {
         }
         let header = tail.header;
         let file = rewrite(storage.as_ref(), &header, &tail.image)?;
+        if let Some(never_begun) = tail.never_begun {
+            // It was made for a closing batch that is not there. Once other batches stand in its
+            // place, it would contradict them.
+            let name = segment_name(never_begun);
+            storage.remove(&name).map_err(Error::io("remove", &name))?;
+        }
         let name = segment_name(header.number);
         storage.sync_directory().map_err(Error::io("sync the directory of", &name))?;
         let segment = OpenSegment {
@@ -149,13 +155,13 @@ impl Appender {
     /// When the payload is longer than [`Appender::payload_room`]: the caller makes room first.
     pub fn append(&mut self, payload: &[u8], count: u32, time_ms: u64) -> Result<Committed, Error> {
         assert!(payload.len() <= self.payload_room(), "room was made sure of before");
-        self.write(payload, count, time_ms)
+        self.write(&self.header(count, time_ms), payload)
     }
 
     /// Writes the last batch of a clean stop, into the room that is kept for it.
     pub fn close(&mut self, payload: &[u8], time_ms: u64) -> Result<Committed, Error> {
         assert!(batch_bytes(payload.len()) <= SECTOR, "a closing batch takes one sector");
-        self.write(payload, 1, time_ms)
+        self.write(&self.header(1, time_ms), payload)
     }
 
     /// Closes the segment with a batch of one record and goes on in the next one, which is made
@@ -168,7 +174,7 @@ impl Appender {
         time_ms: u64,
     ) -> Result<Committed, Error> {
         assert!(batch_bytes(payload.len()) <= SECTOR, "a closing batch takes one sector");
-        let closing = self.header(1, time_ms);
+        let closing = BatchHeader { closes: true, ..self.header(1, time_ms) };
         let chain = seal(&closing, payload, &mut self.buffer);
         let mut sha256 = self.segment.sha256.clone();
         sha256.update(&self.buffer[..content_bytes(payload.len())]);
@@ -185,7 +191,7 @@ impl Appender {
             previous_sha256: sha256.finalize().into(),
         };
         let next = OpenSegment::publish(prepared, &header)?;
-        let committed = self.write(payload, 1, time_ms)?;
+        let committed = self.write(&closing, payload)?;
         assert!(
             self.chain == chain && self.last_lsn + 1 == first_lsn,
             "what was announced is true"
@@ -194,9 +200,8 @@ impl Appender {
         Ok(committed)
     }
 
-    fn write(&mut self, payload: &[u8], count: u32, time_ms: u64) -> Result<Committed, Error> {
-        let header = self.header(count, time_ms);
-        let chain = seal(&header, payload, &mut self.buffer);
+    fn write(&mut self, header: &BatchHeader, payload: &[u8]) -> Result<Committed, Error> {
+        let chain = seal(header, payload, &mut self.buffer);
         let segment = &mut self.segment;
         assert!(segment.offset + self.buffer.len() <= segment.bytes, "the batch fits its segment");
         let name = || segment_name(segment.number);
@@ -206,7 +211,7 @@ impl Appender {
         segment.sha256.update(&self.buffer[..content_bytes(payload.len())]);
         segment.offset += self.buffer.len();
         self.chain = chain;
-        self.last_lsn += u64::from(count);
+        self.last_lsn += u64::from(header.count);
         Ok(Committed { last_lsn: self.last_lsn })
     }
 
@@ -220,6 +225,7 @@ impl Appender {
             time_ms,
             epoch: EPOCH,
             format: self.segment.format,
+            closes: false,
         }
     }
 

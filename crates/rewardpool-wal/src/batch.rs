@@ -37,6 +37,8 @@ pub(crate) struct BatchHeader {
     pub(crate) epoch: u32,
     /// Format of the payload.
     pub(crate) format: u8,
+    /// Whether it is the last batch of its segment and a next segment exists.
+    pub(crate) closes: bool,
 }
 
 /// A batch as it was read back.
@@ -96,7 +98,7 @@ pub(crate) fn seal(header: &BatchHeader, payload: &[u8], into: &mut Vec<u8>) -> 
     into.extend_from_slice(&header.previous.to_le_bytes());
     into.extend_from_slice(&header.count.to_le_bytes());
     into.extend_from_slice(&header.epoch.to_le_bytes());
-    into.extend_from_slice(&[header.format, 0, 0, 0]);
+    into.extend_from_slice(&[header.format, u8::from(header.closes), 0, 0]);
     assert_eq!(into.len(), HEADER_BYTES);
     let checksum = crc32c(&into[4..]);
     into[..4].copy_from_slice(&checksum.to_le_bytes());
@@ -133,6 +135,7 @@ impl SealedHeader {
                 count: u32_at(header, 52),
                 epoch: u32_at(header, 56),
                 format: header[60],
+                closes: header[61] != 0,
             },
             payload_bytes: u32_at(header, 8) as usize,
             payload_checksum: u32_at(header, 12),
@@ -173,6 +176,7 @@ mod tests {
         time_ms: 1_764_000_000_000,
         epoch: 1,
         format: 2,
+        closes: true,
     };
 
     proptest! {

@@ -46,6 +46,9 @@ pub struct Tail {
     /// The segment before and its bytes, when the last one has no batch yet: its closing batch
     /// may be in memory only.
     pub(crate) before: Option<(SegmentHeader, Vec<u8>)>,
+    /// The segment behind the last one, when it was made but never begun. It promises a position
+    /// that the log may not reach in this way any more.
+    pub(crate) never_begun: Option<SegmentNumber>,
 }
 
 impl Tail {
@@ -168,18 +171,25 @@ impl LogReader {
                 next.is_some() && next == numbers.last().copied() && is_untouched(&next_bytes);
             let stop = next_header.filter(|_| !next_is_empty).map(|next| next.first_lsn - 1);
             let scanned = scan(&header, &bytes, stop, visit)?;
+            if scanned.is_closed && next.is_none() {
+                let because = "the segment before it was closed";
+                let file = segment_name(header.number.next());
+                return Err(Error::Missing { file, because }.into());
+            }
             records += scanned.records;
             durable_lsn = durable_lsn.max(scanned.durable_lsn);
             let never_begun = match next_header {
-                Some(next) => !is_continued(&scanned, &header, &next, next_is_empty)?,
-                None => false,
+                Some(next) if !is_continued(&scanned, &header, &next, next_is_empty)? => {
+                    Some(next.number)
+                }
+                _ => None,
             };
-            let is_last = never_begun || next.is_none() || last == Some(header.number);
+            let is_last = never_begun.is_some() || next.is_none() || last == Some(header.number);
             if is_last {
                 let torn = scanned.torn;
                 check_end(self, &header, &scanned, durable_lsn, last)?;
                 bytes.truncate(scanned.offset);
-                let tail = Tail { header, scanned, image: bytes, before };
+                let tail = Tail { header, scanned, image: bytes, before, never_begun };
                 return Ok(Replayed { tail, segments, records, torn });
             }
             before = next_is_empty.then(|| (header, bytes[..scanned.offset].to_vec()));
@@ -286,31 +296,44 @@ fn holds_batches(storage: &dyn Storage, segments: &[SegmentNumber]) -> Result<bo
     Ok(false)
 }
 
-/// Removes snapshots and segments that are not needed any more: all but the newest two snapshots,
-/// and the segments before the older of them. Leftovers of unfinished work go too.
-pub(crate) fn removable(names: &[String], keep_from: SegmentNumber, keep: &[u64]) -> Vec<String> {
+/// The files that are not needed once this snapshot is the oldest: those from before it.
+fn removable(names: &[String], oldest: &SnapshotHeader) -> Vec<String> {
     let stale = |name: &&String| {
-        parse_segment(name).is_some_and(|number| number < keep_from)
-            || parse_snapshot(name).is_some_and(|lsn| !keep.contains(&lsn))
+        parse_segment(name).is_some_and(|number| number < oldest.next_segment)
+            || parse_snapshot(name).is_some_and(|lsn| lsn < oldest.lsn)
     };
     names.iter().filter(stale).cloned().collect()
 }
 
 impl LogReader {
-    /// Removes what the newest two snapshots make superfluous. Durable when it returns; gives the
-    /// names of the removed files.
+    /// Removes what the newest two good snapshots make superfluous. Durable when it returns; gives
+    /// the names of the removed files. A damaged snapshot counts for nothing, and is removed only
+    /// when it is older than the two.
     pub fn prune(&self) -> Result<Vec<String>, Error> {
-        let [.., older, newer] = self.snapshots[..] else { return Ok(Vec::new()) };
-        let keep_from = self.load_snapshot(older)?.header.next_segment;
+        let Some(oldest) = self.second_good_snapshot()? else { return Ok(Vec::new()) };
         let names = self.storage.list().map_err(Error::io("list the directory of", IDENTITY))?;
-        let removed = removable(&names, keep_from, &[older, newer]);
+        let removed = removable(&names, &oldest);
         for name in &removed {
             self.storage.remove(name).map_err(Error::io("remove", name))?;
         }
         if !removed.is_empty() {
-            let name = snapshot_name(newer);
+            let name = snapshot_name(oldest.lsn);
             self.storage.sync_directory().map_err(Error::io("sync the directory of", &name))?;
         }
         Ok(removed)
+    }
+
+    /// The newest but one of the snapshots that are good.
+    fn second_good_snapshot(&self) -> Result<Option<SnapshotHeader>, Error> {
+        let mut good = 0;
+        for &lsn in self.snapshots.iter().rev() {
+            match self.load_snapshot(lsn) {
+                Ok(snapshot) if good == 1 => return Ok(Some(snapshot.header)),
+                Ok(_) => good += 1,
+                Err(error) if error.is_corruption() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Scanned {
     pub(crate) durable_lsn: u64,
     pub(crate) batches: u64,
     pub(crate) records: u64,
+    /// Whether the last batch closes the segment: then the next one exists.
+    pub(crate) is_closed: bool,
     /// Running SHA-256 of all batches.
     pub(crate) sha256: Sha256,
     pub(crate) torn: Option<Torn>,
@@ -59,6 +61,7 @@ pub(crate) fn scan<E: From<Error>>(
         durable_lsn: 0,
         batches: 0,
         records: 0,
+        is_closed: false,
         sha256: Sha256::new(),
         torn: None,
     };
@@ -86,6 +89,7 @@ pub(crate) fn scan<E: From<Error>>(
         scanned.durable_lsn = scanned.durable_lsn.max(sealed.header.durable_lsn);
         scanned.batches += 1;
         scanned.records += u64::from(batch.count);
+        scanned.is_closed = sealed.header.closes;
     }
     Ok(scanned)
 }

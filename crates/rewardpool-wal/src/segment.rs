@@ -10,7 +10,7 @@ use crate::batch::{SECTOR, u32_at, u64_at};
 use crate::error::{Error, Fault};
 use crate::identity::{FORMAT_VERSION, Identity};
 use crate::layout::{IDENTITY, PREPARED, SegmentNumber, UNPUBLISHED, segment_name};
-use crate::storage::{Storage, StorageFile};
+use crate::storage::{Storage, StorageFile, remove_if_there};
 
 /// Smallest segment: a header and a few batches.
 pub const SEGMENT_BYTES_MIN: usize = 16 * SECTOR;
@@ -143,7 +143,7 @@ impl Prepared {
         let name = format!("{PREPARED}.{}", SERIAL.fetch_add(1, Ordering::Relaxed));
         let filled = fill_with_zeros(storage.as_ref(), &name, bytes);
         if filled.as_ref().is_err_and(Error::is_out_of_space) {
-            storage.remove(&name).map_err(Error::io("remove", &name))?;
+            remove_if_there(storage.as_ref(), &name)?;
         }
         filled?;
         // Opened anew because a storage may treat files of a fixed length in its own way.

@@ -44,11 +44,19 @@ pub fn publish(storage: &dyn Storage, name: &str, parts: &[&[u8]]) -> Result<(),
     let written = write_new(storage, &unpublished, parts);
     if written.as_ref().is_err_and(Error::is_out_of_space) {
         // Give back what the attempt took; the space may let the service go on.
-        storage.remove(&unpublished).map_err(Error::io("remove", &unpublished))?;
+        remove_if_there(storage, &unpublished)?;
     }
     written?;
     storage.rename(&unpublished, name).map_err(Error::io("rename into place", name))?;
     storage.sync_directory().map_err(Error::io("sync the directory of", name))
+}
+
+/// Removes a file that may not have come to be: a full disk may refuse the name itself.
+pub(crate) fn remove_if_there(storage: &dyn Storage, name: &str) -> Result<(), Error> {
+    match storage.remove(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(Error::io("remove", name)),
+    }
 }
 
 fn write_new(storage: &dyn Storage, name: &str, parts: &[&[u8]]) -> Result<(), Error> {
