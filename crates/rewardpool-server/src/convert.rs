@@ -1,0 +1,328 @@
+//! Between the engine's types and those of the gRPC interface.
+//!
+//! Which refusal has which status and reason is fixed in the `.proto` file; this is the one place
+//! where it stands in code.
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::time::Duration;
+
+use rewardpool_core::command::{PoolStatus, Rejection};
+use rewardpool_core::ids::{ItemIndex, Outcome};
+use rewardpool_core::names::ItemNames;
+use rewardpool_core::view::ItemState;
+use rewardpool_engine::{DrawAnswer, PoolSummary, Refusal, Reply};
+use rewardpool_proto::v1;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// The domain of every reason.
+pub const DOMAIN: &str = "rewardpool";
+
+/// When a client that was refused for want of room may try again.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// What the message of an empty draw says to the seed's clients.
+pub const EMPTY: &str = "reward pool is empty";
+
+/// A refusal as clients see it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// The gRPC status.
+    pub code: Code,
+    /// For programs.
+    pub reason: &'static str,
+    /// For people: what went wrong and what to do.
+    pub message: Cow<'static, str>,
+    /// The field that is wrong, if one is.
+    pub field: Option<Cow<'static, str>>,
+}
+
+impl Fault {
+    const fn new(code: Code, reason: &'static str, message: &'static str) -> Self {
+        Self { code, reason, message: Cow::Borrowed(message), field: None }
+    }
+
+    /// A field of the request has a value that it must not have.
+    pub fn invalid(field: impl Into<Cow<'static, str>>, rule: impl Display) -> Self {
+        let field = field.into();
+        Self {
+            code: Code::InvalidArgument,
+            reason: "INVALID_ARGUMENT",
+            message: format!("{field}: {rule}").into(),
+            field: Some(field),
+        }
+    }
+
+    /// The answer does not fit into one message of the seed's interface.
+    pub fn too_large() -> Self {
+        Self::new(
+            Code::OutOfRange,
+            "TOO_LARGE",
+            "the pool has too many items for one message: read it page by page with \
+             rewardpool.v1.RewardPool.GetState",
+        )
+    }
+
+    /// The status of a call that is refused.
+    pub fn to_status(&self) -> Status {
+        let mut details = ErrorDetails::new();
+        details.set_error_info(self.reason, DOMAIN, HashMap::new());
+        if let Some(field) = &self.field {
+            details.add_bad_request_violation(&**field, &*self.message);
+        }
+        if self.code == Code::ResourceExhausted {
+            details.set_retry_info(Some(RETRY_AFTER));
+        }
+        Status::with_error_details(self.code, &*self.message, details)
+    }
+
+    /// The answer to a request of a stream that is refused.
+    pub fn to_draw_refusal(&self) -> v1::DrawRefusal {
+        v1::DrawRefusal {
+            code: self.code.into(),
+            reason: self.reason.to_owned(),
+            message: self.message.clone().into_owned(),
+        }
+    }
+}
+
+impl From<Fault> for Status {
+    fn from(fault: Fault) -> Self {
+        fault.to_status()
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Rejected(rejection) => rejection.into(),
+            Refusal::Overloaded => Self::new(
+                Code::ResourceExhausted,
+                "OVERLOADED",
+                "the service is overloaded and nothing was changed: try again later, with fewer \
+                 calls at once",
+            ),
+            Refusal::Expired => Self::new(
+                Code::DeadlineExceeded,
+                "DEADLINE_EXCEEDED",
+                "the deadline passed before the request was begun and nothing was changed: try \
+                 again with a longer deadline",
+            ),
+            Refusal::OutOfSpace => Self::new(
+                Code::ResourceExhausted,
+                "NO_SPACE",
+                "the disk of the service is full and nothing was changed: make room; the service \
+                 goes on by itself",
+            ),
+            Refusal::Stopping => Self::new(
+                Code::Unavailable,
+                "STOPPING",
+                "the service is stopping and nothing was changed: try again when it has started",
+            ),
+            Refusal::OutcomeUnknown => Self::new(
+                Code::Unavailable,
+                "OUTCOME_UNKNOWN",
+                "the service failed and the request may or may not have happened: send a draw \
+                 again with the same idempotency key; before another change, read the state",
+            ),
+        }
+    }
+}
+
+impl From<Rejection> for Fault {
+    fn from(rejection: Rejection) -> Self {
+        use Code::{Aborted, AlreadyExists, FailedPrecondition, NotFound};
+        let (code, reason, hint) = match rejection {
+            Rejection::UnknownPool => {
+                (NotFound, "UNKNOWN_POOL", "ListPools names all pools, CreatePool makes one")
+            }
+            Rejection::UnknownItem => (NotFound, "UNKNOWN_ITEM", "GetState names all items"),
+            Rejection::UnknownKey => {
+                (NotFound, "UNKNOWN_KEY", "none happened, or its key has expired")
+            }
+            Rejection::KeyReused => (
+                AlreadyExists,
+                "KEY_REUSED",
+                "send a retry with the same count and mode, and a new draw with a new key",
+            ),
+            Rejection::ItemExists => (
+                AlreadyExists,
+                "ITEM_EXISTS",
+                "choose another name, or change the item with UpdateItem",
+            ),
+            Rejection::PoolExists => (AlreadyExists, "POOL_EXISTS", "choose another name"),
+            Rejection::VersionMismatch { .. } => {
+                (Aborted, "VERSION_MISMATCH", "read the state again, then decide again")
+            }
+            Rejection::PoolPaused => {
+                (FailedPrecondition, "POOL_PAUSED", "try again after it was resumed")
+            }
+            Rejection::PoolClosed => {
+                (FailedPrecondition, "POOL_CLOSED", "it stays closed, use another pool")
+            }
+            Rejection::InsufficientStock => (
+                FailedPrecondition,
+                "INSUFFICIENT_STOCK",
+                "ask for fewer draws, or for best effort",
+            ),
+            Rejection::KeysOff => {
+                (FailedPrecondition, "KEYS_OFF", "send draws to this pool without a key")
+            }
+            Rejection::RetiredItem => {
+                (FailedPrecondition, "RETIRED_ITEM", "add an item with another name")
+            }
+            Rejection::QuantityRange => {
+                (FailedPrecondition, "QUANTITY_RANGE", "read the state, then add or take less")
+            }
+            Rejection::QuantityUnlimited => {
+                (FailedPrecondition, "QUANTITY_UNLIMITED", "set a quantity first")
+            }
+            Rejection::TotalWeight => (
+                FailedPrecondition,
+                "TOTAL_WEIGHT",
+                "choose a smaller weight, or lower the others first",
+            ),
+            Rejection::Full => (FailedPrecondition, "FULL", "no more can be added"),
+        };
+        Self { code, reason, message: format!("{rejection}: {hint}").into(), field: None }
+    }
+}
+
+/// The answer to a draw.
+pub fn draw_response(reply: &Reply, draw: &DrawAnswer) -> v1::DrawResponse {
+    let (item_ids, outcomes) = dictionary(reply.outcomes(draw), reply.names(draw));
+    v1::DrawResponse {
+        first_request_id: draw.first_request_id.number(),
+        item_ids,
+        outcomes,
+        replayed: draw.replayed,
+    }
+}
+
+/// Distinct items that are looked for one by one; more have a table.
+const SCANNED_MAX: usize = 16;
+
+/// The names of the distinct items, in the order in which they come first, and for each outcome 0
+/// or the place of its item, starting at 1.
+fn dictionary(outcomes: &[Outcome], names: &ItemNames) -> (Vec<String>, Vec<u32>) {
+    let mut items: Vec<ItemIndex> = Vec::new();
+    let mut places = Vec::with_capacity(outcomes.len());
+    let mut table: Option<Table> = None;
+    for outcome in outcomes {
+        let Some(item) = outcome.item() else {
+            places.push(0);
+            continue;
+        };
+        let known = match &table {
+            None => items.iter().position(|&other| other == item).map(|index| number(index + 1)),
+            Some(table) => table.find(item),
+        };
+        let place = known.unwrap_or_else(|| {
+            items.push(item);
+            let place = number(items.len());
+            if let Some(table) = &mut table {
+                table.insert(item, place);
+            } else if items.len() > SCANNED_MAX {
+                table = Some(Table::new(&items, names.len(), outcomes.len()));
+            }
+            place
+        });
+        places.push(place);
+    }
+    let name = |&item: &ItemIndex| {
+        let name = names.get(item).expect("an awarded item has a name");
+        name.as_str().to_owned()
+    };
+    (items.iter().map(name).collect(), places)
+}
+
+fn number(place: usize) -> u32 {
+    u32::try_from(place).expect("an answer has at most 10 000 items")
+}
+
+/// Finds the place of an item among many.
+enum Table {
+    /// A place for each item of the catalogue, 0 for none.
+    Dense(Vec<u32>),
+    /// For catalogues that are much larger than the answer.
+    Sparse(HashMap<ItemIndex, u32>),
+}
+
+impl Table {
+    fn new(items: &[ItemIndex], catalog_len: usize, answer_len: usize) -> Self {
+        let mut table = if catalog_len <= answer_len.saturating_mul(4) {
+            Self::Dense(vec![0; catalog_len])
+        } else {
+            Self::Sparse(HashMap::with_capacity(answer_len))
+        };
+        for (index, &item) in items.iter().enumerate() {
+            table.insert(item, number(index + 1));
+        }
+        table
+    }
+
+    fn find(&self, item: ItemIndex) -> Option<u32> {
+        match self {
+            Self::Dense(places) => places.get(item.as_usize()).copied().filter(|&place| place > 0),
+            Self::Sparse(places) => places.get(&item).copied(),
+        }
+    }
+
+    fn insert(&mut self, item: ItemIndex, place: u32) {
+        match self {
+            Self::Dense(places) => places[item.as_usize()] = place,
+            Self::Sparse(places) => drop(places.insert(item, place)),
+        }
+    }
+}
+
+/// A status of a pool.
+pub const fn pool_status(status: PoolStatus) -> v1::PoolStatus {
+    match status {
+        PoolStatus::Active => v1::PoolStatus::Active,
+        PoolStatus::Paused => v1::PoolStatus::Paused,
+        PoolStatus::Closed => v1::PoolStatus::Closed,
+    }
+}
+
+/// An item of a pool.
+pub fn item_state(item: &ItemState, names: &ItemNames) -> v1::ItemState {
+    let units = |units: u64| i64::try_from(units).expect("granted units are below 2^63");
+    v1::ItemState {
+        item_id: item_name(item, names),
+        weight: item.weight,
+        quantity: item.quantity.to_number(),
+        awarded: item.awarded,
+        granted: item.granted.map_or(-1, units),
+        retired: item.retired,
+        drawable: item.effective_weight > 0,
+    }
+}
+
+/// The name of an item of a page.
+pub fn item_name(item: &ItemState, names: &ItemNames) -> String {
+    names.get(item.index).expect("an item has a name").as_str().to_owned()
+}
+
+/// A pool in a list.
+pub fn pool_summary(summary: &PoolSummary) -> v1::PoolSummary {
+    v1::PoolSummary {
+        pool: summary.id.as_str().to_owned(),
+        status: pool_status(summary.status).into(),
+        catalog_version: summary.catalog_version,
+        item_count: wide(summary.item_count),
+        draws: summary.draws,
+        awards: summary.awards,
+        empties: summary.empties,
+        total_weight: summary.available_weight,
+    }
+}
+
+/// A count as clients see it.
+pub fn wide(count: usize) -> u64 {
+    u64::try_from(count).expect("a count has at most 64 bits")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! One request, one reply: hands a submission over and waits for what comes back.
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rewardpool_engine::{Answer, Refusal, Reply, ReplyPort, Request, Submission};
+use tokio::sync::oneshot;
+use tokio::time;
+
+use super::Mailbox;
+use crate::convert::Fault;
+
+/// How long a call without a deadline waits for room in the mailbox.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// How often a full mailbox is tried.
+pub(super) const RETRY_EVERY: Duration = Duration::from_millis(1);
+
+/// Takes one reply, once. When the engine drops it without one, the receiver learns that.
+pub(super) struct SinglePort(Mutex<Option<oneshot::Sender<Reply>>>);
+
+impl SinglePort {
+    pub(super) fn new() -> (Arc<Self>, oneshot::Receiver<Reply>) {
+        let (sender, receiver) = oneshot::channel();
+        (Arc::new(Self(Mutex::new(Some(sender)))), receiver)
+    }
+}
+
+impl ReplyPort for SinglePort {
+    fn deliver(&self, reply: Reply) {
+        let sender = self.0.lock().ok().and_then(|mut sender| sender.take());
+        if let Some(sender) = sender {
+            // A client that went away does not want its reply.
+            drop(sender.send(reply));
+        }
+    }
+}
+
+/// When to give up on a full mailbox.
+pub(super) fn give_up_at(deadline: Option<Instant>) -> time::Instant {
+    deadline.map_or_else(|| time::Instant::now() + PATIENCE, time::Instant::from_std)
+}
+
+/// Makes one request. The reply holds exactly one answer, see [`answer`].
+pub(super) async fn ask(
+    mailbox: &impl Mailbox,
+    request: Request,
+    deadline: Option<Instant>,
+) -> Result<Reply, Fault> {
+    let (port, receiver) = SinglePort::new();
+    let mut submission = Submission::new(port);
+    submission.set_deadline(deadline);
+    submission.push(request);
+    let give_up_at = give_up_at(deadline);
+    while let Err((refusal, returned)) = mailbox.submit(submission) {
+        if refusal != Refusal::Overloaded || time::Instant::now() >= give_up_at {
+            return Err(refusal.into());
+        }
+        submission = returned;
+        time::sleep(RETRY_EVERY).await;
+    }
+    receiver.await.map_err(|_| Refusal::OutcomeUnknown.into())
+}
+
+/// The answer of a reply to a single request.
+pub(super) fn answer(reply: &Reply) -> Result<&Answer, Fault> {
+    let [answer] = reply.answers() else { unreachable!("one request has one answer") };
+    answer.as_ref().map_err(|&refusal| refusal.into())
+}
+
+#[cfg(test)]
+mod tests;

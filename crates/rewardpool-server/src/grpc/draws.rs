@@ -1,0 +1,131 @@
+//! `rewardpool.v1.RewardPool`: what players need.
+use rewardpool_engine::{Answer, Handle, PoolPage, PoolsPage, Reply, Request};
+use rewardpool_proto::v1;
+use rewardpool_proto::v1::reward_pool_server::RewardPool;
+use tonic::{Response, Status, Streaming};
+
+use super::check::Page;
+use super::draw_stream::DrawStreamDialect;
+use super::stream::Answers;
+use super::{Edge, call, check};
+use crate::convert::{Fault, draw_response, item_state, pool_status, pool_summary, wide};
+
+/// The answers of one stream of draws.
+type DrawAnswers = Answers<Handle, DrawStreamDialect<Handle>, Streaming<v1::DrawRequest>>;
+
+/// Serves `rewardpool.v1.RewardPool`.
+pub struct RewardPoolService {
+    edge: Edge,
+}
+
+impl RewardPoolService {
+    /// A service over this engine.
+    pub fn new(edge: Edge) -> Self {
+        Self { edge }
+    }
+}
+
+fn drawn(reply: &Reply) -> Result<v1::DrawResponse, Fault> {
+    let Answer::Draw(draw) = call::answer(reply)? else {
+        unreachable!("a draw is answered by a draw")
+    };
+    Ok(draw_response(reply, draw))
+}
+
+fn state(page: Page, found: &PoolPage) -> Result<v1::GetStateResponse, Fault> {
+    let summary = &found.summary;
+    Ok(v1::GetStateResponse {
+        pool: summary.id.as_str().to_owned(),
+        status: pool_status(summary.status).into(),
+        lsn: found.lsn,
+        catalog_version: summary.catalog_version,
+        last_request_id: found.last_request_id,
+        draws: summary.draws,
+        awards: summary.awards,
+        empties: summary.empties,
+        total_weight: summary.available_weight,
+        items: found.items.iter().map(|item| item_state(item, &found.names)).collect(),
+        next_page_token: page.next_token(found.items.len(), summary.item_count)?,
+        item_count: wide(summary.item_count),
+    })
+}
+
+fn pools(page: Page, found: &PoolsPage) -> Result<v1::ListPoolsResponse, Fault> {
+    Ok(v1::ListPoolsResponse {
+        pools: found.pools.iter().map(pool_summary).collect(),
+        next_page_token: page.next_token(found.pools.len(), found.count)?,
+        pool_count: wide(found.count),
+    })
+}
+
+#[tonic::async_trait]
+impl RewardPool for RewardPoolService {
+    type DrawStreamStream = Box<DrawAnswers>;
+
+    async fn draw(
+        &self,
+        request: tonic::Request<v1::DrawRequest>,
+    ) -> Result<Response<v1::DrawResponse>, Status> {
+        let deadline = check::deadline(request.metadata());
+        let request = request.into_inner();
+        let pool = check::pool(&self.edge.handle, &request.pool)?;
+        let request = Request::Draw(check::draw(pool, &request)?);
+        let reply = call::ask(&self.edge.handle, request, deadline).await?;
+        Ok(Response::new(drawn(&reply)?))
+    }
+
+    async fn draw_stream(
+        &self,
+        request: tonic::Request<Streaming<v1::DrawRequest>>,
+    ) -> Result<Response<Self::DrawStreamStream>, Status> {
+        let deadline = check::deadline(request.metadata());
+        let Edge { handle, stopping } = self.edge.clone();
+        let dialect = DrawStreamDialect::new(handle.clone());
+        let answers = Answers::new(handle, dialect, request.into_inner(), deadline, stopping);
+        Ok(Response::new(Box::new(answers)))
+    }
+
+    async fn get_state(
+        &self,
+        request: tonic::Request<v1::GetStateRequest>,
+    ) -> Result<Response<v1::GetStateResponse>, Status> {
+        let deadline = check::deadline(request.metadata());
+        let request = request.into_inner();
+        let pool = check::pool(&self.edge.handle, &request.pool)?;
+        let page = Page::new(request.page_size, &request.page_token)?;
+        let request = Request::ReadPool { pool, from: page.from, limit: page.limit };
+        let reply = call::ask(&self.edge.handle, request, deadline).await?;
+        let Answer::Pool(found) = call::answer(&reply)? else {
+            unreachable!("a read of a pool is answered by a pool")
+        };
+        Ok(Response::new(state(page, found)?))
+    }
+
+    async fn list_pools(
+        &self,
+        request: tonic::Request<v1::ListPoolsRequest>,
+    ) -> Result<Response<v1::ListPoolsResponse>, Status> {
+        let deadline = check::deadline(request.metadata());
+        let request = request.into_inner();
+        let page = Page::new(request.page_size, &request.page_token)?;
+        let request = Request::ReadPools { from: page.from, limit: page.limit };
+        let reply = call::ask(&self.edge.handle, request, deadline).await?;
+        let Answer::Pools(found) = call::answer(&reply)? else {
+            unreachable!("a read of the pools is answered by pools")
+        };
+        Ok(Response::new(pools(page, found)?))
+    }
+
+    async fn get_draw(
+        &self,
+        request: tonic::Request<v1::GetDrawRequest>,
+    ) -> Result<Response<v1::DrawResponse>, Status> {
+        let deadline = check::deadline(request.metadata());
+        let request = request.into_inner();
+        let pool = check::pool(&self.edge.handle, &request.pool)?;
+        let key = check::key(&request.idempotency_key)?;
+        let request = Request::FindDraw { pool, key };
+        let reply = call::ask(&self.edge.handle, request, deadline).await?;
+        Ok(Response::new(drawn(&reply)?))
+    }
+}
