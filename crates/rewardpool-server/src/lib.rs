@@ -1,6 +1,6 @@
 //! The outer part of the service: its configuration, its gRPC interface, and what wires the parts.
 pub mod config;
 pub mod convert;
-pub mod grpc;
+mod grpc;
 pub mod serve;
 pub mod telemetry;

@@ -245,13 +245,11 @@ impl Service {
         tracing::info!("stopping");
         set_health(&health, ServingStatus::NotServing).await;
         stopping.send_replace(true);
-        match tokio::time::timeout(self.drain_timeout, server).await {
-            Ok(served) => served.map_err(ServeError::Server),
-            Err(_) => {
-                tracing::warn!("connections were still open after the drain timeout: dropped");
-                Ok(())
-            }
+        if let Ok(served) = tokio::time::timeout(self.drain_timeout, server).await {
+            return served.map_err(ServeError::Server);
         }
+        tracing::warn!("connections were still open after the drain timeout: dropped");
+        Ok(())
     }
 
     fn router(&self, edge: Edge, health: HealthReporter) -> Router {
@@ -310,7 +308,7 @@ fn watch_engine(engine: &Engine) -> io::Result<Arc<Notify>> {
     let notified = Arc::clone(&notify);
     let watch = move || {
         // A message and a sender that is gone mean the same.
-        drop(ended.recv());
+        let _ended: Result<(), _> = ended.recv();
         notified.notify_one();
     };
     // Nobody waits for this thread: it ends with the engine.

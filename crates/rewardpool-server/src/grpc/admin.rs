@@ -16,7 +16,7 @@ use crate::convert::{Fault, wide};
 const SNAPSHOT_PATIENCE: Duration = Duration::from_mins(10);
 
 /// Serves `rewardpool.v1.PoolAdmin`.
-pub struct PoolAdminService {
+pub(crate) struct PoolAdminService {
     edge: Edge,
     info: StatusInfo,
 }
@@ -29,7 +29,7 @@ struct Changed {
 
 impl PoolAdminService {
     /// A service over this engine.
-    pub fn new(edge: Edge, info: StatusInfo) -> Self {
+    pub(crate) fn new(edge: Edge, info: StatusInfo) -> Self {
         Self { edge, info }
     }
 

@@ -135,7 +135,7 @@ pub(super) fn catalog_item(path: &str, item: &v1::CatalogItem) -> Result<Catalog
     Ok(CatalogItem {
         id,
         weight: self::weight(format!("{path}.weight"), weight)?,
-        quantity: self::quantity(format!("{path}.quantity"), quantity)?,
+        quantity: limited_or_not(format!("{path}.quantity"), quantity)?,
     })
 }
 
@@ -147,7 +147,7 @@ fn weight(field: String, weight: u64) -> Result<u64, Fault> {
     Ok(weight)
 }
 
-fn quantity(field: String, number: i64) -> Result<Quantity, Fault> {
+fn limited_or_not(field: String, number: i64) -> Result<Quantity, Fault> {
     Quantity::from_number(number).map_err(|error| Fault::invalid(field, error))
 }
 
@@ -183,7 +183,7 @@ pub(super) fn item_change(request: &v1::UpdateItemRequest) -> Result<ItemChange,
         Some(QuantityField::Set(set)) => {
             let field = "set.quantity";
             let to = set.quantity.ok_or_else(|| Fault::invalid(field, "it must be set"))?;
-            let to = self::quantity(field.to_owned(), to)?;
+            let to = limited_or_not(field.to_owned(), to)?;
             Some(QuantityChange::Set { to, expected_version: set.expected_version })
         }
     };

@@ -10,7 +10,7 @@ use super::{Mailbox, check};
 use crate::convert::{Fault, draw_response};
 
 /// One stream of a client.
-pub(super) struct DrawStreamDialect<M> {
+pub(crate) struct DrawStreamDialect<M> {
     mailbox: M,
     accepted: Option<v1::DrawRequest>,
     /// The last name that was looked up. Numbers of pools never change; what an empty name means

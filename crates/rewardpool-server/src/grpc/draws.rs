@@ -14,13 +14,13 @@ use crate::convert::{Fault, draw_response, item_state, pool_status, pool_summary
 type DrawAnswers = Answers<Handle, DrawStreamDialect<Handle>, Streaming<v1::DrawRequest>>;
 
 /// Serves `rewardpool.v1.RewardPool`.
-pub struct RewardPoolService {
+pub(crate) struct RewardPoolService {
     edge: Edge,
 }
 
 impl RewardPoolService {
     /// A service over this engine.
-    pub fn new(edge: Edge) -> Self {
+    pub(crate) fn new(edge: Edge) -> Self {
         Self { edge }
     }
 }

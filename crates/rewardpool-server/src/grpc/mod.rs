@@ -5,6 +5,8 @@ mod call;
 mod check;
 mod draw_stream;
 mod draws;
+#[cfg(test)]
+mod fake;
 mod seed;
 mod stream;
 
@@ -14,32 +16,32 @@ use rewardpool_core::ids::PoolNumber;
 use rewardpool_engine::{Handle, RecoveryReport, Refusal, Submission};
 use tokio::sync::watch;
 
-pub use self::admin::PoolAdminService;
-pub use self::draws::RewardPoolService;
-pub use self::seed::SeedService;
+pub(crate) use self::admin::PoolAdminService;
+pub(crate) use self::draws::RewardPoolService;
+pub(crate) use self::seed::SeedService;
 
 /// What all services share.
 #[derive(Clone)]
-pub struct Edge {
+pub(crate) struct Edge {
     /// The way into the engine.
-    pub handle: Handle,
+    pub(crate) handle: Handle,
     /// Becomes true when the service stops: streams then end by themselves.
-    pub stopping: watch::Receiver<bool>,
+    pub(crate) stopping: watch::Receiver<bool>,
 }
 
 /// What a status tells that the engine does not know.
 #[derive(Clone, Debug)]
-pub struct StatusInfo {
+pub(crate) struct StatusInfo {
     /// Version of the program.
-    pub version: &'static str,
+    pub(crate) version: &'static str,
     /// How the log is written.
-    pub storage: &'static str,
+    pub(crate) storage: &'static str,
     /// Format of the log's records.
-    pub format: &'static str,
+    pub(crate) format: &'static str,
     /// What the start found.
-    pub recovery: RecoveryReport,
+    pub(crate) recovery: RecoveryReport,
     /// When the service became ready.
-    pub ready_at: Instant,
+    pub(crate) ready_at: Instant,
 }
 
 /// What the edge needs of the engine for draws; tests put their own in its place.

@@ -20,13 +20,13 @@ const ITEM_BYTES_MAX: usize = 32;
 type SeedAnswers = Answers<Handle, SeedDialect<Handle>, Streaming<seed::DrawRequest>>;
 
 /// Serves `rewardpool.RewardPoolService`.
-pub struct SeedService {
+pub(crate) struct SeedService {
     edge: Edge,
 }
 
 impl SeedService {
     /// A service over this engine.
-    pub fn new(edge: Edge) -> Self {
+    pub(crate) fn new(edge: Edge) -> Self {
         Self { edge }
     }
 }
@@ -90,7 +90,7 @@ fn append_items(
 }
 
 /// One stream of a client: one message for each draw.
-pub(super) struct SeedDialect<M> {
+pub(crate) struct SeedDialect<M> {
     mailbox: M,
     /// Draws of the present request that are not asked for yet.
     left: u32,

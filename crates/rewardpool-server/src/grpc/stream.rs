@@ -33,15 +33,15 @@ const BUNDLE_DRAWS: usize = 10_000;
 const _: () = assert!(COMMANDS_MAX <= Submission::REQUESTS_MAX);
 
 /// One command that a request asks for, or why it asks for nothing possible.
-pub(super) struct Ask {
+pub(crate) struct Ask {
     /// How many draws it is about.
-    pub(super) count: u16,
+    pub(crate) count: u16,
     /// What the engine is asked.
-    pub(super) command: Result<DrawCommand, Box<Fault>>,
+    pub(crate) command: Result<DrawCommand, Box<Fault>>,
 }
 
 /// How the messages of an interface are read and written.
-pub(super) trait Dialect: Unpin {
+pub(crate) trait Dialect: Unpin {
     /// What clients send.
     type Request;
     /// What clients get.
@@ -92,7 +92,7 @@ struct Held {
 }
 
 /// The answers of a stream.
-pub(super) struct Answers<M, D, S> {
+pub(crate) struct Answers<M, D, S> {
     mailbox: M,
     dialect: D,
     requests: S,
