@@ -20,6 +20,7 @@ use rewardpool_proto::FILE_DESCRIPTOR_SET;
 use rewardpool_proto::seed::reward_pool_service_server::RewardPoolServiceServer;
 use rewardpool_proto::v1::pool_admin_server::PoolAdminServer;
 use rewardpool_proto::v1::reward_pool_server::RewardPoolServer;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tonic::transport::server::{Router, TcpIncoming};
 use tonic_health::ServingStatus;
@@ -122,6 +123,17 @@ pub fn serve(config: &Config, stop: impl Future<Output = ()>) -> Result<(), Serv
     Service::open(config)?.run(stop)
 }
 
+/// Ends when somebody asks the process to stop: Ctrl-C or SIGTERM.
+pub async fn asked_to_stop() -> io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
 /// A service that is open: recovered, with its pools, and listening. Calls are served by
 /// [`Service::run`].
 pub struct Service {
@@ -135,7 +147,7 @@ pub struct Service {
 impl Service {
     /// Recovers the engine, creates the pools that it does not know yet, and listens.
     pub fn open(config: &Config) -> Result<Self, ServeError> {
-        let engine = Engine::open(engine_config(config))?;
+        let engine = Engine::open(&engine_config(config))?;
         match Self::around(&engine, config) {
             Ok((listener, info)) => {
                 let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());

@@ -32,9 +32,20 @@ pub(crate) struct ServeArgs {
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let config = effective_config(args)?;
-    telemetry::init(&config.log);
+    if let Err(error) = telemetry::start(&config.log) {
+        return Err(Failure::new(
+            exit::INPUT_OUTPUT,
+            chain(&error),
+            "start the service in a process of its own",
+        ));
+    }
     announce(&config);
-    serve::run(config).map_err(|error| {
+    let stop = async {
+        if let Err(error) = serve::asked_to_stop().await {
+            tracing::error!(%error, "cannot hear signals, stopping");
+        }
+    };
+    serve::serve(&config, stop).map_err(|error| {
         let code = error.exit_code();
         let hint = match code {
             exit::CORRUPT => "copy the working directory first; `rewardpool verify` looks closer",

@@ -53,7 +53,7 @@ impl Client {
 #[tokio::test(start_paused = true)]
 async fn refusals_keep_their_place() {
     let mailbox = FakeMailbox::new(&["a", "b"], usize::from(u16::MAX));
-    let mut client = Client::new(&mailbox);
+    let client = Client::new(&mailbox);
     for number in 0..1000 {
         match number % 4 {
             0 => client.send("a", 1),
