@@ -23,7 +23,7 @@ pub enum Record<'a> {
     ItemRetired(Box<ItemRetired>),
     /// A pool was paused, resumed or closed.
     PoolStateChanged(Box<PoolStateChanged>),
-    /// The newest snapshot when the segment began; the first record of each segment.
+    /// The newest snapshot when the segment began; the first record of a segment.
     Snapshot(SnapshotRef),
     /// The last record of a segment that is followed by another.
     Rotate {

@@ -7,7 +7,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
-use rewardpool_core::format::{Encoder, Format};
+use rewardpool_core::format::Encoder;
 use rewardpool_core::generator::Generator;
 use rewardpool_core::ids::Lsn;
 use rewardpool_core::record::Record;
@@ -25,7 +25,7 @@ use crate::config::{EngineConfig, StorageKind};
 use crate::error::{Chain, EngineError};
 use crate::handle::{Handle, PoolRegistry};
 use crate::progress::Progress;
-use crate::recovery::{RecoveryReport, recover};
+use crate::recovery::{RecoveryReport, known_format, recover};
 use crate::request::Refusal;
 use crate::secrets::load_all;
 use crate::submission::Submission;
@@ -354,9 +354,10 @@ fn take_up(
     for damage in &report.damaged_snapshots {
         tracing::error!(damage, "a snapshot is damaged; the one before it and the log were used");
     }
+    let tail = recovered.replayed.tail;
+    let format = known_format(tail.segment(), tail.format())?;
     remove_leftovers(storage.as_ref())?;
-    let mut log = Appender::resume(Arc::clone(storage), recovered.replayed.tail)?;
-    let format = Format::from_id(log.format()).expect("the segment was read");
+    let mut log = Appender::resume(Arc::clone(storage), tail)?;
     let (lsn, digest) = (next_lsn(&state), state.digest());
     let next_segment = log.position().segment.next();
     let record = Record::Rotate { next_segment: next_segment.0, digest };

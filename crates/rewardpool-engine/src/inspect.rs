@@ -12,7 +12,7 @@ use rewardpool_wal::{DirectoryLock, Error, LogReader, SnapshotFile, segment_name
 use crate::config::StorageKind;
 use crate::engine::open_storage;
 use crate::error::EngineError;
-use crate::recovery::{RecoveryReport, decode_snapshot, recover, replay};
+use crate::recovery::{RecoveryReport, decode_snapshot, known_format, recover, replay};
 use crate::secrets::load_all;
 
 /// How a segment ends.
@@ -107,10 +107,7 @@ pub fn segments(directory: &Path) -> Result<Vec<SegmentInfo>, EngineError> {
     let mut found = BTreeMap::new();
     for &number in reader.segments() {
         let header = reader.segment_header(number)?;
-        let format = Format::from_id(header.format).ok_or_else(|| {
-            let (found, supported) = (u32::from(header.format), u32::from(Format::StringLine.id()));
-            Error::Version { file: segment_name(number), found, supported }
-        })?;
+        let format = known_format(number, header.format)?;
         let info = SegmentInfo {
             name: segment_name(number),
             bytes: header.bytes,
@@ -251,11 +248,21 @@ fn open(directory: &Path) -> Result<LogReader, EngineError> {
     Ok(LogReader::open(storage)?.ok_or_else(missing)?)
 }
 
+/// The oldest snapshot with the segment that goes on from it. A crash in the middle of pruning may
+/// leave older ones behind, which nothing needs.
 fn oldest(reader: &LogReader) -> Result<(SnapshotFile, State), EngineError> {
     let because = "a log always has a snapshot to start from";
     let missing = || Error::Missing { file: "snapshot".to_owned(), because };
-    let lsn = *reader.snapshots().first().ok_or_else(missing)?;
-    let snapshot = reader.load_snapshot(lsn)?;
+    let first_segment = reader.segments().first().copied();
+    let (newest, older) = reader.snapshots().split_last().ok_or_else(missing)?;
+    for &lsn in older {
+        let snapshot = reader.load_snapshot(lsn)?;
+        if first_segment.is_some_and(|first| snapshot.header.next_segment >= first) {
+            let state = decode_snapshot(&snapshot)?;
+            return Ok((snapshot, state));
+        }
+    }
+    let snapshot = reader.load_snapshot(*newest)?;
     let state = decode_snapshot(&snapshot)?;
     Ok((snapshot, state))
 }

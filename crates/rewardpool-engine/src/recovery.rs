@@ -105,6 +105,17 @@ pub(crate) fn replay(
     reader.replay(&snapshot.header, last, &mut apply)
 }
 
+/// The format of a segment's records.
+///
+/// # Errors
+/// When it is of a version that this program does not know.
+pub(crate) fn known_format(segment: SegmentNumber, id: u8) -> Result<Format, EngineError> {
+    let (found, supported) = (u32::from(id), u32::from(Format::StringLine.id()));
+    let unknown =
+        || rewardpool_wal::Error::Version { file: segment_name(segment), found, supported };
+    Ok(Format::from_id(id).ok_or_else(unknown)?)
+}
+
 fn apply_batch(
     state: &mut State,
     header: &SegmentHeader,
@@ -113,10 +124,7 @@ fn apply_batch(
     observe: Observer<'_>,
 ) -> Result<(), EngineError> {
     let file = || segment_name(header.number);
-    let format = Format::from_id(batch.format).ok_or_else(|| {
-        let (found, supported) = (u32::from(batch.format), u32::from(Format::StringLine.id()));
-        rewardpool_wal::Error::Version { file: file(), found, supported }
-    })?;
+    let format = known_format(header.number, batch.format)?;
     let mut lsn = Lsn::new(batch.first_lsn).expect("the log begins at LSN 1");
     let mut decoder = Decoder::new(format, batch.payload, lsn, batch.count);
     loop {

@@ -57,6 +57,11 @@ impl Tail {
         self.scanned.last_lsn
     }
 
+    /// Format of its payloads, by the caller's numbers.
+    pub fn format(&self) -> u8 {
+        self.header.format
+    }
+
     /// Checksum of the last batch's header.
     pub fn chain(&self) -> u32 {
         self.scanned.chain
@@ -123,7 +128,8 @@ impl LogReader {
         for &lsn in self.snapshots.iter().rev() {
             match self.load_snapshot(lsn) {
                 Ok(snapshot) => return Ok((snapshot, damaged)),
-                Err(error) if error.is_corruption() => damaged.push(error),
+                // A snapshot of another version is no damage: this program is too old to go on.
+                Err(error @ Error::Corrupt { .. }) => damaged.push(error),
                 Err(error) => return Err(error),
             }
         }

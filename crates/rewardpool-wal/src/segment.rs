@@ -37,7 +37,7 @@ pub struct SegmentHeader {
     pub first_lsn: u64,
     /// Checksum of the header of the last batch before it.
     pub previous: u32,
-    /// SHA-256 of the batches of the segment before it: a hash chain over the whole log.
+    /// SHA-256 of the batches of the segment before it, which ties the two together.
     pub previous_sha256: [u8; 32],
 }
 
