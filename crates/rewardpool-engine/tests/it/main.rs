@@ -1,0 +1,12 @@
+//! The engine on real files: that what was answered stays, that nothing else appears, and that
+//! damage is refused.
+#![cfg(test)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the tests damage and copy files and measure time, which the engine never does"
+)]
+mod concurrency;
+mod copy;
+mod fixture;
+mod life;
+mod mailbox;
