@@ -286,8 +286,8 @@ fn holds_batches(storage: &dyn Storage, segments: &[SegmentNumber]) -> Result<bo
     Ok(false)
 }
 
-/// Removes snapshots and segments that are not needed any more: all but the newest two snapshots,
-/// and the segments before the older of them. Leftovers of unfinished work go too.
+/// Snapshots and segments that are not needed any more: all snapshots but these, and the segments
+/// before the older of them.
 pub(crate) fn removable(names: &[String], keep_from: SegmentNumber, keep: &[u64]) -> Vec<String> {
     let stale = |name: &&String| {
         parse_segment(name).is_some_and(|number| number < keep_from)
@@ -297,11 +297,12 @@ pub(crate) fn removable(names: &[String], keep_from: SegmentNumber, keep: &[u64]
 }
 
 impl LogReader {
-    /// Removes what the newest two snapshots make superfluous. Durable when it returns; gives the
-    /// names of the removed files.
+    /// Removes what the newest two good snapshots make superfluous, damaged ones before the newest
+    /// included. Durable when it returns; gives the names of the removed files.
     pub fn prune(&self) -> Result<Vec<String>, Error> {
-        let [.., older, newer] = self.snapshots[..] else { return Ok(Vec::new()) };
-        let keep_from = self.load_snapshot(older)?.header.next_segment;
+        let Some((&newer, rest)) = self.snapshots.split_last() else { return Ok(Vec::new()) };
+        let Some(older) = self.newest_good(rest)? else { return Ok(Vec::new()) };
+        let (keep_from, older) = (older.header.next_segment, older.header.lsn);
         let names = self.storage.list().map_err(Error::io("list the directory of", IDENTITY))?;
         let removed = removable(&names, keep_from, &[older, newer]);
         for name in &removed {
@@ -312,5 +313,17 @@ impl LogReader {
             self.storage.sync_directory().map_err(Error::io("sync the directory of", &name))?;
         }
         Ok(removed)
+    }
+
+    /// The last of these snapshots that is not damaged.
+    fn newest_good(&self, snapshots: &[u64]) -> Result<Option<SnapshotFile>, Error> {
+        for &lsn in snapshots.iter().rev() {
+            match self.load_snapshot(lsn) {
+                Ok(snapshot) => return Ok(Some(snapshot)),
+                Err(error) if error.is_corruption() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 }

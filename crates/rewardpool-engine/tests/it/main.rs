@@ -10,3 +10,4 @@ mod copy;
 mod fixture;
 mod life;
 mod mailbox;
+mod rot;
