@@ -91,6 +91,10 @@ pub(crate) type Observer<'a> = &'a mut dyn FnMut(
 ) -> Result<(), EngineError>;
 
 /// Applies every record after the snapshot to the state.
+///
+/// # Errors
+/// What [`LogReader::replay`] refuses; a record that does not fit; and a log that ends with the
+/// record that closes a segment, because the segment that it names existed before it.
 pub(crate) fn replay(
     reader: &LogReader,
     snapshot: &SnapshotFile,
@@ -99,10 +103,31 @@ pub(crate) fn replay(
     observe: Observer<'_>,
 ) -> Result<Replayed, EngineError> {
     let mut outcomes = Vec::new();
+    // The segment that the last record names when it closes its own.
+    let mut successor = None;
     let mut apply = |header: &SegmentHeader, batch: &Batch<'_>| {
-        apply_batch(state, header, batch, &mut outcomes, observe)
+        let mut watch = |header: &SegmentHeader,
+                         batch: &Batch<'_>,
+                         (lsn, record): (Lsn, &Record<'_>),
+                         state: &State| {
+            successor = if let Record::Rotate { next_segment, .. } = record {
+                Some(SegmentNumber(*next_segment))
+            } else {
+                None
+            };
+            observe(header, batch, (lsn, record), state)
+        };
+        apply_batch(state, header, batch, &mut outcomes, &mut watch)
     };
-    reader.replay(&snapshot.header, last, &mut apply)
+    let replayed = reader.replay(&snapshot.header, last, &mut apply)?;
+    // A segment is made durable before the record that announces it.
+    match successor.filter(|next| last.is_none() && *next > replayed.tail.segment()) {
+        Some(next) => {
+            let (file, because) = (segment_name(next), "the segment before it was closed");
+            Err(rewardpool_wal::Error::Missing { file, because }.into())
+        }
+        None => Ok(replayed),
+    }
 }
 
 fn apply_batch(
