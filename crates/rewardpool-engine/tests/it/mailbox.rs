@@ -162,13 +162,20 @@ fn after_a_stop_everything_is_refused() {
     assert_eq!(drawn(&config), 0);
 }
 
+/// Keeps the writer busy for longer than it takes to make the next.
+fn long_submission(port: Arc<dyn ReplyPort>) -> Submission {
+    let mut submission = Submission::new(port);
+    (0..16).for_each(|_| submission.push(Request::Draw(draws(POOL, 100))));
+    submission
+}
+
 /// Callers that never pause keep the mailbox full; the stop must end all the same, and every
 /// submission that was taken must be answered or refused.
 #[test]
 fn a_stop_ends_under_a_flood() {
     let place = directory();
     let plain = config(place.path(), Format::Binary, StorageKind::File);
-    let config = EngineConfig { mailbox_capacity: 4096, ..plain };
+    let config = EngineConfig { mailbox_capacity: 4096, segment_bytes: 1 << 20, ..plain };
     let (engine, handle) = start(&config);
     let count = Arc::new(Count::default());
     let (stopped, stops) = bounded(1);
@@ -180,7 +187,7 @@ fn a_stop_ends_under_a_flood() {
             scope.spawn(move || {
                 while begun.elapsed() < Duration::from_secs(10) {
                     let port = Arc::<Count>::clone(count);
-                    match handle.submit(draw_submission(port)).map_err(|(refusal, _)| refusal) {
+                    match handle.submit(long_submission(port)).map_err(|(refusal, _)| refusal) {
                         Ok(()) | Err(Refusal::Overloaded) => {}
                         Err(Refusal::Stopping) => break,
                         Err(refusal) => panic!("{refusal}"),
@@ -197,5 +204,5 @@ fn a_stop_ends_under_a_flood() {
         assert!(begun.elapsed() < Duration::from_secs(5), "stopped after {:?}", begun.elapsed());
     });
     assert_eq!(*count.other.lock().unwrap(), []);
-    assert_eq!(drawn(&config), count.answered.load(Ordering::Relaxed));
+    assert_eq!(drawn(&config), 100 * count.answered.load(Ordering::Relaxed));
 }
