@@ -8,6 +8,9 @@
 mod concurrency;
 mod copy;
 mod fixture;
+mod full_disk;
+mod inspection;
 mod life;
 mod mailbox;
 mod rot;
+mod rotation;
