@@ -44,7 +44,7 @@ fn log_files(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<_> =
-        names.filter(|n| !n.starts_with("wal.next") && !n.ends_with(".tmp")).collect();
+        names.filter(|n| !n.starts_with("wal.next") && !n.contains(".tmp")).collect();
     // Numbers of segments have at least three digits, longer ones are higher.
     names.sort_by_key(|name| (name.len(), name.clone()));
     names
