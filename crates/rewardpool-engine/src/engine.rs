@@ -175,14 +175,20 @@ fn drive(mut writer: Writer, inputs: &Inputs, batch_draws_max: usize) -> Result<
 fn turns(writer: &mut Writer, inputs: &Inputs, draws_max: usize) -> Result<(), EngineError> {
     loop {
         match next_input(inputs, writer.is_unmarked) {
-            Input::Submission(first) => turn(writer, first, inputs, draws_max)?,
+            Input::Submission(first) => {
+                turn(writer, first, inputs, (draws_max, SUBMISSIONS_MAX))?;
+            }
             Input::Idle => {
                 writer.begin_turn(now());
                 writer.mark()?;
             }
             Input::Stop => {
-                for submission in inputs.requests.try_iter() {
-                    turn(writer, submission, inputs, draws_max)?;
+                // Callers may hand over more all the time, so only what waits now is begun.
+                let mut waiting = inputs.requests.len();
+                while waiting > 0 {
+                    let Ok(first) = inputs.requests.try_recv() else { break };
+                    let bounds = (draws_max, waiting.min(SUBMISSIONS_MAX));
+                    waiting -= turn(writer, first, inputs, bounds)?;
                 }
                 return Ok(());
             }
@@ -191,26 +197,37 @@ fn turns(writer: &mut Writer, inputs: &Inputs, draws_max: usize) -> Result<(), E
     }
 }
 
-/// One batch: what waits now, up to the bound.
+/// One batch: what waits now, up to the bounds on draws and submissions. Gives the number of
+/// submissions that it took.
 fn turn(
     writer: &mut Writer,
     first: Submission,
     inputs: &Inputs,
-    draws_max: usize,
-) -> Result<(), EngineError> {
+    (draws_max, submissions_max): (usize, usize),
+) -> Result<usize, EngineError> {
     let now = now();
     writer.begin_turn(now);
     writer.stage(first, now)?;
-    while writer.staged_draws < draws_max && writer.staged.len() < SUBMISSIONS_MAX {
+    let mut taken = 1;
+    while writer.staged_draws < draws_max && taken < submissions_max {
         let Ok(submission) = inputs.requests.try_recv() else { break };
         writer.stage(submission, now)?;
+        taken += 1;
     }
-    writer.commit()
+    writer.commit()?;
+    Ok(taken)
 }
 
 fn next_input(inputs: &Inputs, is_unmarked: bool) -> Input {
     let idle =
         if is_unmarked { crossbeam_channel::after(IDLE) } else { crossbeam_channel::never() };
+    // First, because under load there is always a request.
+    if let Ok(failure) = inputs.failures.try_recv() {
+        return Input::Failure(failure);
+    }
+    if inputs.stops.try_recv().is_ok() {
+        return Input::Stop;
+    }
     if let Ok(submission) = inputs.requests.try_recv() {
         return Input::Submission(submission);
     }

@@ -1,0 +1,16 @@
+//! The engine on real files: that what was answered stays, that nothing else appears, and that
+//! damage is refused.
+#![cfg(test)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the tests damage and copy files and measure time, which the engine never does"
+)]
+mod concurrency;
+mod copy;
+mod fixture;
+mod full_disk;
+mod inspection;
+mod life;
+mod mailbox;
+mod rot;
+mod rotation;
