@@ -6,6 +6,8 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
@@ -13,7 +15,9 @@ use hdrhistogram::Histogram;
 use rewardpool_engine::core::command::{DrawCommand, DrawCount, DrawMode};
 use rewardpool_engine::core::ids::PoolNumber;
 use rewardpool_engine::core::selector::SelectorKind;
-use rewardpool_engine::{Engine, Handle, Reply, ReplyPort, Request, Submission};
+use rewardpool_engine::{
+    Answer, Engine, EngineConfig, Handle, Reply, ReplyPort, Request, Submission,
+};
 
 use crate::catalog::{config, pool};
 use crate::table::{per_second, rate, row};
@@ -111,7 +115,8 @@ pub(crate) fn run(seconds: u64) -> anyhow::Result<ExitCode> {
     for shape in &SHAPES {
         let directory = tempfile::tempdir_in(".")?;
         let limit = bare_commits(directory.path(), shape.limit_bytes, duration / 2)?;
-        let measured = measure(directory.path(), shape, duration)?;
+        let config = config(&directory.path().join("data"), shape.batch_draws_max);
+        let measured = measure(&config, shape, duration, false)?;
         let micros = |h: &Histogram<u64>| {
             format!("{}/{}", h.value_at_quantile(0.5) / 1000, h.value_at_quantile(0.99) / 1000)
         };
@@ -131,24 +136,59 @@ pub(crate) fn run(seconds: u64) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What the rotations and snapshots of a large pool add to the draws beside them.
+pub(crate) fn pauses(seconds: u64, items: u64) -> anyhow::Result<ExitCode> {
+    let shape = Shape {
+        name: "count 100, one caller",
+        items,
+        count: 100,
+        commands: 1,
+        in_flight: 1,
+        batch_draws_max: 4096,
+        limit_bytes: 512,
+    };
+    println!("{items} items, segments of 1 MiB, a snapshot as often as one is done.");
+    row(&["shape", "draws", "p50/p99 us", "p99.9 us", "max us", "rotations"]);
+    for segment_bytes in [64 << 20, 1 << 20] {
+        let directory = tempfile::tempdir_in(".")?;
+        let config = EngineConfig { segment_bytes, ..config(&directory.path().join("data"), 4096) };
+        let measured =
+            measure(&config, &shape, Duration::from_secs(seconds), segment_bytes == 1 << 20)?;
+        let micros = |quantile| (measured.latency.value_at_quantile(quantile) / 1000).to_string();
+        row(&[
+            &format!("{}, segments of {} MiB", shape.name, segment_bytes >> 20),
+            &rate(per_second(measured.draws, measured.elapsed)),
+            &format!("{}/{}", micros(0.5), micros(0.99)),
+            &micros(0.999),
+            &(measured.latency.max() / 1000).to_string(),
+            &measured.segments.to_string(),
+        ]);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 struct Measured {
     draws: u64,
     elapsed: Duration,
     /// From hand-over to reply of a submission, in nanoseconds.
     latency: Histogram<u64>,
     log_bytes: u64,
+    /// Number of the last segment.
+    segments: u32,
 }
 
 fn measure(
-    directory: &std::path::Path,
+    config: &EngineConfig,
     shape: &Shape,
     duration: Duration,
+    with_snapshots: bool,
 ) -> anyhow::Result<Measured> {
-    let data = directory.join("data");
-    let engine = Engine::open(&config(&data, shape.batch_draws_max))?;
+    let engine = Engine::open(config)?;
     let handle = engine.handle();
     let weights: Vec<u64> = (1..=shape.items).collect();
     let number = handle.create_pool(pool(&weights, SelectorKind::Auto)?, PATIENCE)?;
+    let stopped = Arc::new(AtomicBool::new(false));
+    let snapshots = with_snapshots.then(|| take_snapshots(&handle, &stopped)).transpose()?;
     let (sender, replies): (Sender<Reply>, Receiver<Reply>) =
         crossbeam_channel::bounded(shape.in_flight);
     let port: Arc<dyn ReplyPort> = Arc::new(ChannelPort(sender));
@@ -171,14 +211,32 @@ fn measure(
         }
     }
     let elapsed = begun.elapsed();
+    stopped.store(true, Ordering::Relaxed);
+    if let Some(snapshots) = snapshots {
+        snapshots.join().expect("the thread does not panic");
+    }
+    let status = handle.call(Request::ReadStatus, PATIENCE)?.0;
+    let Answer::Status(status) = status else { unreachable!("a status is answered by a status") };
     engine.stop()?;
-    let segments = rewardpool_engine::inspect::segments(&data)?;
+    let segments = rewardpool_engine::inspect::segments(&config.directory)?;
     let (bytes, records): (u64, u64) =
         segments.iter().fold((0, 0), |(b, r), s| (b + s.used_bytes, r + s.records));
     let per_record = bytes / records.max(1);
     let log_bytes =
         if records == 0 { 0 } else { per_record.max(1) * (draws / u64::try_from(shape.count)?) };
-    Ok(Measured { draws, elapsed, latency, log_bytes })
+    let segments = status.current_segment;
+    Ok(Measured { draws, elapsed, latency, log_bytes, segments })
+}
+
+/// Takes one snapshot after another until it is told to stop.
+fn take_snapshots(handle: &Handle, stopped: &Arc<AtomicBool>) -> anyhow::Result<JoinHandle<()>> {
+    let (handle, stopped) = (handle.clone(), Arc::clone(stopped));
+    let snapshots = move || {
+        while !stopped.load(Ordering::Relaxed) {
+            handle.take_snapshot(PATIENCE).expect("the engine runs until this thread ends");
+        }
+    };
+    Ok(Builder::new().name("bench-snapshots".to_owned()).spawn(snapshots)?)
 }
 
 fn submit(handle: &Handle, mut submission: Submission, shape: &Shape, pool: PoolNumber) {

@@ -32,6 +32,15 @@ enum Command {
         #[arg(long, default_value_t = 2)]
         seconds: u64,
     },
+    /// Measures what rotations and snapshots of a large pool add to the draws beside them.
+    Pauses {
+        /// Seconds for each row.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Items of the pool.
+        #[arg(long, default_value_t = 1_000_000)]
+        items: u64,
+    },
     /// Measures a service over gRPC beside an echo of the same messages.
     Grpc {
         /// Seconds for each row.
@@ -54,6 +63,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Distribution { draws } => distribution::run(draws),
         Command::Engine { seconds } => engine::run(seconds),
+        Command::Pauses { seconds, items } => engine::pauses(seconds, items),
         Command::Grpc { seconds, binary } => grpc::run(seconds, &binary),
         Command::Echo { listen } => echo::run(listen),
     }
