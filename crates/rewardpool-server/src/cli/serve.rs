@@ -52,7 +52,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
             exit::LOCKED => "another service runs here: stop it, or choose another --working-dir",
             exit::UNAVAILABLE => "choose another address with --listen",
             exit::CONFIG => "check the file with `rewardpool config check`",
-            _ => "check the working directory, its disk, and the address with --listen",
+            _ => {
+                "check the disk of the working directory; the next start recovers what was answered"
+            }
         };
         Failure::new(code, chain(&error), hint)
     })
