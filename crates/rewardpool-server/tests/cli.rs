@@ -137,6 +137,7 @@ fn wrong_usage_is_64() {
         &["draw", "-n", "0"],
         &["draw", "-n", "10001"],
         &["draw", "-n", "-1"],
+        &["draw", "--key", ""],
         &["draw", "--colour"],
         &["draw", "-o", "xml"],
         &["draw", "--addr", "https://a:1"],

@@ -51,6 +51,22 @@ pub(crate) fn parse_snapshot(name: &str) -> Option<u64> {
     (snapshot_name(lsn) == name).then_some(lsn)
 }
 
+fn parse_secret(name: &str) -> Option<u32> {
+    let pool = name.strip_prefix("secret.")?.parse().ok()?;
+    (secret_name(pool) == name).then_some(pool)
+}
+
+/// Whether a file is a prepared segment or an unpublished file of a log.
+pub(crate) fn is_leftover(name: &str) -> bool {
+    let serial = name.strip_prefix(PREPARED).and_then(|rest| rest.strip_prefix('.'));
+    let is_prepared = serial.is_some_and(|text| text.parse::<u64>().is_ok());
+    let published = name.strip_suffix(UNPUBLISHED);
+    let is_unpublished = published.is_some_and(|name| {
+        name == IDENTITY || parse_snapshot(name).is_some() || parse_secret(name).is_some()
+    });
+    is_prepared || is_unpublished
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +82,17 @@ mod tests {
         }
         assert_eq!(parse_snapshot("snapshot.12"), Some(12));
         assert_eq!(parse_snapshot("snapshot.012"), None);
+    }
+
+    #[test]
+    fn only_files_of_a_log_are_leftovers() {
+        for ours in ["wal.next.0", "wal.next.17", "POOL.tmp", "snapshot.12.tmp", "secret.0.tmp"] {
+            assert!(is_leftover(ours), "{ours}");
+        }
+        let others =
+            ["report.tmp", "wal.next.notes", "wal.next", "wal.001", "snapshot.x.tmp", ".tmp"];
+        for other in others {
+            assert!(!is_leftover(other), "{other}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::batch::{SECTOR, u32_at, u64_at};
 use crate::error::{Error, Fault};
 use crate::identity::{FORMAT_VERSION, Identity};
-use crate::layout::{IDENTITY, PREPARED, SegmentNumber, UNPUBLISHED, segment_name};
+use crate::layout::{IDENTITY, PREPARED, SegmentNumber, is_leftover, segment_name};
 use crate::storage::{Storage, StorageFile, remove_if_there};
 
 /// Smallest segment: a header and a few batches.
@@ -180,13 +180,12 @@ impl Drop for Prepared {
     }
 }
 
-/// Removes what unfinished work left behind: prepared segments and unpublished files.
+/// Removes what unfinished work left behind: prepared segments and unpublished files. Files of
+/// other names are somebody else's and stay.
 pub fn remove_leftovers(storage: &dyn Storage) -> Result<(), Error> {
     let names = storage.list().map_err(Error::io("list the directory of", IDENTITY))?;
-    for name in names {
-        if name.starts_with(PREPARED) || name.ends_with(UNPUBLISHED) {
-            storage.remove(&name).map_err(Error::io("remove", &name))?;
-        }
+    for name in names.iter().filter(|name| is_leftover(name)) {
+        storage.remove(name).map_err(Error::io("remove", name))?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `draw`: draws from a running service.
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use rewardpool_proto::v1::{DrawMode, DrawRequest, DrawResponse};
 use serde_json::json;
 
@@ -32,19 +33,23 @@ pub(crate) struct DrawArgs {
     #[arg(long, default_value = "", hide_default_value = true)]
     pool: String,
     /// Makes a repetition safe: with the same key, the first answer comes again
-    #[arg(long, default_value = "", hide_default_value = true)]
-    key: String,
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+    key: Option<String>,
     /// Refuse unless every draw wins an item
     #[arg(long)]
     all_or_nothing: bool,
 }
 
 pub(crate) fn run(args: DrawArgs, address: &Address, format: Format) -> Result<(), Failure> {
-    let has_key = !args.key.is_empty();
+    let has_key = args.key.is_some();
     let mode =
         if args.all_or_nothing { DrawMode::AllOrNothing } else { DrawMode::BestEffort }.into();
-    let request =
-        DrawRequest { pool: args.pool, count: args.count, mode, idempotency_key: args.key };
+    let request = DrawRequest {
+        pool: args.pool,
+        count: args.count,
+        mode,
+        idempotency_key: args.key.unwrap_or_default(),
+    };
     let answer = with_service(address, async |service| {
         service.players().draw(request).await.map_err(|status| {
             let failure = Failure::status(&status);
