@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender};
 use rewardpool_core::state::State;
 use rewardpool_wal::storage::Storage;
-use rewardpool_wal::{Identity, LogReader, SegmentNumber, SnapshotHeader, snapshot_name};
+use rewardpool_wal::{
+    Identity, LogReader, SegmentNumber, SnapshotFile, SnapshotHeader, snapshot_name,
+};
 
 use crate::error::{Chain, EngineError};
 use crate::progress::{Progress, SnapshotTaken};
@@ -110,7 +112,8 @@ pub(crate) fn publish_snapshot(
         epoch: EPOCH,
     };
     let sha256 = header.publish(storage, &body)?;
-    Ok(SnapshotTaken { lsn, file: snapshot_name(lsn), bytes: body.len() as u64, sha256 })
+    let bytes = SnapshotFile::file_bytes(&body);
+    Ok(SnapshotTaken { lsn, file: snapshot_name(lsn), bytes, sha256 })
 }
 
 /// Removes what the new snapshot makes superfluous and tells who waits.

@@ -67,7 +67,7 @@ pub struct SegmentInfo {
 pub struct SnapshotInfo {
     /// Its file.
     pub name: String,
-    /// Length of the encoded state.
+    /// Length of the file.
     pub bytes: u64,
     /// The last record that it covers.
     pub lsn: u64,
@@ -75,7 +75,7 @@ pub struct SnapshotInfo {
     pub next_segment: String,
     /// Time of that record, in milliseconds since 1970.
     pub time_ms: u64,
-    /// SHA-256 of the file's content.
+    /// SHA-256 of the file without its last 32 bytes, which hold it.
     pub sha256: [u8; 32],
 }
 
@@ -158,7 +158,7 @@ pub fn snapshots(directory: &Path) -> Result<Vec<SnapshotInfo>, EngineError> {
         let snapshot = reader.load_snapshot(lsn)?;
         infos.push(SnapshotInfo {
             name: snapshot_name(lsn),
-            bytes: snapshot.body().len() as u64,
+            bytes: SnapshotFile::file_bytes(snapshot.body()),
             lsn,
             next_segment: segment_name(snapshot.header.next_segment),
             time_ms: snapshot.header.time_ms,

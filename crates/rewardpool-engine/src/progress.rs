@@ -11,9 +11,9 @@ pub struct SnapshotTaken {
     pub lsn: u64,
     /// Its file in the working directory.
     pub file: String,
-    /// Length of the encoded state.
+    /// Length of the file.
     pub bytes: u64,
-    /// SHA-256 of the file's content.
+    /// SHA-256 of the file without its last 32 bytes, which hold it.
     pub sha256: [u8; 32],
 }
 

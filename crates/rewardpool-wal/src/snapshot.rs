@@ -76,6 +76,11 @@ pub struct SnapshotFile {
 }
 
 impl SnapshotFile {
+    /// Length of the file of a snapshot with this body.
+    pub const fn file_bytes(body: &[u8]) -> u64 {
+        (HEADER_BYTES + body.len() + SHA256_BYTES) as u64
+    }
+
     /// The encoded state.
     pub fn body(&self) -> &[u8] {
         &self.bytes[HEADER_BYTES..self.bytes.len() - SHA256_BYTES]
@@ -152,6 +157,7 @@ mod tests {
         let good = SnapshotFile::load(&storage, 42, identity).unwrap();
         assert_eq!((good.header, good.sha256), (header, sha256));
         assert_eq!(good.body(), b"the whole state");
+        assert_eq!(SnapshotFile::file_bytes(good.body()), good.bytes.len() as u64);
         for place in 0..good.bytes.len() {
             for change in [1, 0x80, 0xff] {
                 let mut bad = good.bytes.clone();

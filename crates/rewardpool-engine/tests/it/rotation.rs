@@ -41,6 +41,7 @@ fn old_segments_and_snapshots_go() {
         assert_eq!((found.lsn, found.bytes, found.sha256), (taken.lsn, taken.bytes, taken.sha256));
         let file = fs::read(place.path().join(&taken.file)).unwrap();
         assert!(file.ends_with(&taken.sha256));
+        assert_eq!(file.len() as u64, taken.bytes);
         engine.stop().unwrap();
 
         let numbers = segment_numbers(files(place.path()).into_keys());

@@ -26,8 +26,8 @@ pub struct RewardItem {
 /// Asks for draws.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DrawRequest {
-    /// How many draws, at most 10000; 0 and less mean 1. A larger count ends the stream with
-    /// INVALID_ARGUMENT.
+    /// How many draws; 0 and less mean 1. More than 10000 are made in parts of at most 10000, and each
+    /// part is durable by itself.
     #[prost(int32, tag = "1")]
     pub count: i32,
 }

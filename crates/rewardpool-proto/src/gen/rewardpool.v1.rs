@@ -465,7 +465,7 @@ pub struct TakeSnapshotResponse {
     /// Size of the file in bytes.
     #[prost(uint64, tag = "3")]
     pub bytes: u64,
-    /// SHA-256 of the content, 32 bytes.
+    /// SHA-256 of the file without its last 32 bytes, which hold it.
     #[prost(bytes = "bytes", tag = "4")]
     pub sha256: ::prost::bytes::Bytes,
 }
