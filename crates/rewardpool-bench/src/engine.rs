@@ -26,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LIMIT_FILE_BYTES: usize = 64 << 20;
 
 /// One measurement: how the draws are handed over.
-struct Shape {
-    name: &'static str,
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
     items: u64,
     /// Draws of one command.
     count: i64,
@@ -38,6 +38,26 @@ struct Shape {
     batch_draws_max: usize,
     /// Bytes of the log a commit of the bare loop writes.
     limit_bytes: usize,
+}
+
+impl Shape {
+    /// Fills a log as fast as it goes.
+    pub(crate) const fn filling(
+        name: &'static str,
+        items: u64,
+        count: i64,
+        commands: usize,
+    ) -> Self {
+        Self {
+            name,
+            items,
+            count,
+            commands,
+            in_flight: 16,
+            batch_draws_max: 65_536,
+            limit_bytes: 0,
+        }
+    }
 }
 
 const SHAPES: [Shape; 7] = [
@@ -167,7 +187,7 @@ pub(crate) fn pauses(seconds: u64, items: u64) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-struct Measured {
+pub(crate) struct Measured {
     draws: u64,
     elapsed: Duration,
     /// From hand-over to reply of a submission, in nanoseconds.
@@ -177,7 +197,8 @@ struct Measured {
     segments: u32,
 }
 
-fn measure(
+/// Lays the load on a new engine.
+pub(crate) fn measure(
     config: &EngineConfig,
     shape: &Shape,
     duration: Duration,

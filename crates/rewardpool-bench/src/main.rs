@@ -4,6 +4,7 @@ mod distribution;
 mod echo;
 mod engine;
 mod grpc;
+mod recovery;
 mod table;
 
 use std::process::ExitCode;
@@ -41,6 +42,15 @@ enum Command {
         #[arg(long, default_value_t = 1_000_000)]
         items: u64,
     },
+    /// Measures replay, the start, and the memory of a large pool.
+    Recovery {
+        /// Seconds for which each log is filled.
+        #[arg(long, default_value_t = 1)]
+        seconds: u64,
+        /// Items of the large pool.
+        #[arg(long, default_value_t = 1_000_000)]
+        items: u64,
+    },
     /// Measures a service over gRPC beside an echo of the same messages.
     Grpc {
         /// Seconds for each row.
@@ -64,6 +74,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Distribution { draws } => distribution::run(draws),
         Command::Engine { seconds } => engine::run(seconds),
         Command::Pauses { seconds, items } => engine::pauses(seconds, items),
+        Command::Recovery { seconds, items } => recovery::run(seconds, items),
         Command::Grpc { seconds, binary } => grpc::run(seconds, &binary),
         Command::Echo { listen } => echo::run(listen),
     }
