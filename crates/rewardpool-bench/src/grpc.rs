@@ -57,10 +57,10 @@ const SHAPES: [Shape; 6] = [
     Shape { name: "unary, 8 x 32", connections: 8, in_flight: 32, count: 1, is_unary: true },
 ];
 
-pub(crate) fn run(seconds: u64, binary: &Path) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(seconds: u64, binary: &Path, items: u64) -> anyhow::Result<ExitCode> {
     let directory = tempfile::tempdir_in(".")?;
     let config = directory.path().join("config.yaml");
-    std::fs::write(&config, config_text())?;
+    std::fs::write(&config, config_text(items))?;
     let mut service = Command::new(binary);
     service.args(["serve", "--config"]).arg(&config).arg("--working-dir");
     service.arg(directory.path().join("data"));
@@ -88,8 +88,8 @@ pub(crate) fn run(seconds: u64, binary: &Path) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn config_text() -> String {
-    let items: Vec<_> = (0..6)
+fn config_text(items: u64) -> String {
+    let items: Vec<_> = (0..items)
         .map(|n| format!("    - {{ item_id: item-{n}, quantity: -1, weight: {} }}", n + 1))
         .collect();
     format!("pool:\n  catalog:\n{}\n", items.join("\n"))

@@ -59,6 +59,9 @@ enum Command {
         /// The service to measure; built by `cargo build --release`.
         #[arg(long, default_value = "target/release/rewardpool")]
         binary: std::path::PathBuf,
+        /// Items of the pool.
+        #[arg(long, default_value_t = 6)]
+        items: u64,
     },
     /// Serves the echo, on a port of its own.
     #[command(hide = true)]
@@ -75,7 +78,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Engine { seconds } => engine::run(seconds),
         Command::Pauses { seconds, items } => engine::pauses(seconds, items),
         Command::Recovery { seconds, items } => recovery::run(seconds, items),
-        Command::Grpc { seconds, binary } => grpc::run(seconds, &binary),
+        Command::Grpc { seconds, binary, items } => grpc::run(seconds, &binary, items),
         Command::Echo { listen } => echo::run(listen),
     }
 }
