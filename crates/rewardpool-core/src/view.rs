@@ -1,6 +1,6 @@
 //! What may be read of the state: pools, pages of items, draws by idempotency key.
 use crate::command::{KeyHash, KeyLimits, PoolStatus, Rejection};
-use crate::ids::{ItemIndex, Outcome, PoolNumber, RequestId};
+use crate::ids::{ItemIndex, Lsn, Outcome, PoolNumber, RequestId};
 use crate::names::{Names, PoolNames};
 use crate::pool::{Item, Pool};
 use crate::quantity::Quantity;
@@ -117,6 +117,11 @@ impl State {
     /// Number of the last record; 0 before the first.
     pub fn last_lsn(&self) -> u64 {
         self.last_lsn
+    }
+
+    /// Number of the record that comes next.
+    pub fn next_lsn(&self) -> Lsn {
+        Lsn::new(self.last_lsn + 1).expect("the log never holds 2^64 records")
     }
 
     /// The highest time of any record, in milliseconds.

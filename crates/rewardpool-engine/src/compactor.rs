@@ -7,15 +7,12 @@ use crossbeam_channel::{Receiver, Sender};
 use rewardpool_core::state::State;
 use rewardpool_wal::storage::Storage;
 use rewardpool_wal::{
-    Identity, LogReader, SegmentNumber, SnapshotFile, SnapshotHeader, snapshot_name,
+    EPOCH, Identity, LogReader, SegmentNumber, SnapshotFile, SnapshotHeader, snapshot_name,
 };
 
 use crate::error::{Chain, EngineError};
 use crate::progress::{Progress, SnapshotTaken};
 use crate::recovery::recover;
-
-/// Until leadership can change hands.
-pub(crate) const EPOCH: u32 = 1;
 
 /// A segment that was closed.
 #[derive(Clone, Copy, Debug)]

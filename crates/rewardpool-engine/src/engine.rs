@@ -9,7 +9,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use rewardpool_core::format::Encoder;
 use rewardpool_core::generator::Generator;
-use rewardpool_core::ids::Lsn;
 use rewardpool_core::record::Record;
 use rewardpool_core::state::State;
 use rewardpool_wal::storage::{FileStorage, MmapStorage, Storage};
@@ -30,7 +29,7 @@ use crate::request::Refusal;
 use crate::secrets::load_all;
 use crate::submission::Submission;
 use crate::supplier::{Supply, supply};
-use crate::writer::{Now, Writer, encode_alone, first_record};
+use crate::writer::{Now, Writer, encode_and_apply, first_record};
 
 /// After so long without work a commit marker is written.
 const IDLE: Duration = Duration::from_millis(2);
@@ -291,7 +290,7 @@ impl Started {
         progress: Arc<Progress>,
     ) -> Writer {
         let mut encoder = Encoder::new(config.format);
-        encoder.begin(next_lsn(&self.state));
+        encoder.begin(self.state.next_lsn());
         Writer {
             time_ms: self.state.time_ms(),
             state: self.state,
@@ -313,6 +312,14 @@ impl Started {
     }
 }
 
+/// A directory that was recovered or set up; its last segment has no record yet.
+struct TakenUp {
+    state: State,
+    log: Appender,
+    generators: Vec<Generator>,
+    report: RecoveryReport,
+}
+
 /// Recovers the log or sets it up, and makes what was read durable again before anybody sees it.
 fn start(
     storage: &Arc<dyn Storage>,
@@ -320,16 +327,14 @@ fn start(
     progress: &Progress,
 ) -> Result<Started, EngineError> {
     let begun = now().instant;
-    let (mut state, mut log, mut report) = match LogReader::open(Arc::clone(storage))? {
-        Some(reader) => take_up(storage, config, &reader, progress)?,
-        None => set_up(storage, config, progress)?,
-    };
-    let generators = load_all(storage.as_ref(), &state)?;
-    let lsn = next_lsn(&state);
+    let TakenUp { mut state, mut log, generators, mut report } =
+        match LogReader::open(Arc::clone(storage))? {
+            Some(reader) => take_up(storage, config, &reader, progress)?,
+            None => set_up(storage, config, progress)?,
+        };
     let record = first_record(progress.newest_snapshot());
-    let payload = encode_alone(config.format, lsn, &record, &state);
     let time_ms = state.time_ms().max(now().wall_ms);
-    apply(&mut state, &record, lsn, time_ms)?;
+    let payload = encode_and_apply(config.format, &record, &mut state, time_ms)?;
     let committed = log.append(&payload, 1, time_ms)?;
     state.activate();
     report.duration = begun.elapsed();
@@ -341,7 +346,7 @@ fn set_up(
     storage: &Arc<dyn Storage>,
     config: &EngineConfig,
     progress: &Progress,
-) -> Result<(State, Appender, RecoveryReport), EngineError> {
+) -> Result<TakenUp, EngineError> {
     remove_leftovers(storage.as_ref())?;
     let mut uuid = [0; 16];
     getrandom::fill(&mut uuid).map_err(|error| EngineError::Random(error.to_string()))?;
@@ -353,7 +358,8 @@ fn set_up(
     let taken = publish_snapshot(storage.as_ref(), &state, place)?;
     identity.publish(storage.as_ref())?;
     progress.snapshot_taken(taken, 1);
-    Ok((state, log, RecoveryReport { fresh: true, ..RecoveryReport::default() }))
+    let report = RecoveryReport { fresh: true, ..RecoveryReport::default() };
+    Ok(TakenUp { state, log, generators: Vec::new(), report })
 }
 
 /// Recovers a log. What was read may be in memory only (see [`Appender::resume`]), so it is
@@ -363,11 +369,11 @@ fn take_up(
     config: &EngineConfig,
     reader: &LogReader,
     progress: &Progress,
-) -> Result<(State, Appender, RecoveryReport), EngineError> {
+) -> Result<TakenUp, EngineError> {
     let recovered = recover(reader, None)?;
     let (mut state, report) = (recovered.state, recovered.report);
     // Nothing is written before all that can be refused was refused.
-    drop(load_all(storage.as_ref(), &state)?);
+    let generators = load_all(storage.as_ref(), &state)?;
     for damage in &report.damaged_snapshots {
         tracing::error!(damage, "a snapshot is damaged; the one before it and the log were used");
     }
@@ -375,31 +381,15 @@ fn take_up(
     let format = known_format(tail.segment(), tail.format())?;
     remove_leftovers(storage.as_ref())?;
     let mut log = Appender::resume(Arc::clone(storage), tail)?;
-    let (lsn, digest) = (next_lsn(&state), state.digest());
     let next_segment = log.position().segment.next();
-    let record = Record::Rotate { next_segment: next_segment.0, digest };
-    let payload = encode_alone(format, lsn, &record, &state);
+    let record = Record::Rotate { next_segment: next_segment.0, digest: state.digest() };
     let time_ms = state.time_ms().max(now().wall_ms);
-    apply(&mut state, &record, lsn, time_ms)?;
+    let payload = encode_and_apply(format, &record, &mut state, time_ms)?;
     let prepared = Prepared::create(Arc::clone(storage), config.segment_bytes)?;
     log.rotate(prepared, config.format.id(), &payload, time_ms)?;
     let (identity, chain) = (reader.identity(), log.position().chain);
     let place = SnapshotPlace { identity, chain, next_segment };
     let taken = publish_snapshot(storage.as_ref(), &state, place)?;
     finish_snapshot(storage, taken, progress)?;
-    Ok((state, log, report))
-}
-
-fn next_lsn(state: &State) -> Lsn {
-    Lsn::new(state.last_lsn() + 1).expect("the log never holds 2^64 records")
-}
-
-fn apply(
-    state: &mut State,
-    record: &Record<'_>,
-    lsn: Lsn,
-    time_ms: u64,
-) -> Result<(), EngineError> {
-    let applied = state.apply(record, lsn, time_ms);
-    applied.map_err(|violation| EngineError::State(Box::new(violation)))
+    Ok(TakenUp { state, log, generators, report })
 }

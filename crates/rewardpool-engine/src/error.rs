@@ -82,6 +82,12 @@ pub enum EngineError {
     Panicked(&'static str),
 }
 
+impl From<Violation> for EngineError {
+    fn from(violation: Violation) -> Self {
+        Self::State(Box::new(violation))
+    }
+}
+
 impl EngineError {
     /// Whether a file holds something else than what was written, or is gone.
     pub fn is_corruption(&self) -> bool {
@@ -107,17 +113,21 @@ impl EngineError {
     }
 }
 
-/// An error with all its causes in one line.
+/// An error with all its causes in one line. Causes that a message has already are not told twice.
 pub struct Chain<'a>(pub &'a dyn std::error::Error);
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut text = self.0.to_string();
         let mut source = self.0.source();
         while let Some(cause) = source {
-            write!(f, ": {cause}")?;
+            let cause_text = cause.to_string();
+            if !text.contains(&cause_text) {
+                text += ": ";
+                text += &cause_text;
+            }
             source = cause.source();
         }
-        Ok(())
+        f.write_str(&text)
     }
 }

@@ -219,7 +219,7 @@ pub fn verify(directory: &Path) -> Result<VerifyReport, EngineError> {
         }
         Ok(())
     })?;
-    state.check().map_err(|violation| EngineError::State(Box::new(violation)))?;
+    state.check()?;
     drop(load_all(open_storage(directory, StorageKind::File)?.as_ref(), &state)?);
     Ok(VerifyReport {
         segments: replayed.segments,

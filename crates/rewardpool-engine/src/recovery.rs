@@ -54,7 +54,7 @@ pub(crate) fn recover(
     let mut state = decode_snapshot(&snapshot)?;
     let before = state.last_request_id();
     let replayed = replay(reader, &snapshot, last, &mut state, &mut |_, _, _, _| Ok(()))?;
-    state.check().map_err(|violation| EngineError::State(Box::new(violation)))?;
+    state.check()?;
     let report = RecoveryReport {
         fresh: false,
         snapshot_lsn: snapshot.header.lsn,

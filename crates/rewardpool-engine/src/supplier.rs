@@ -16,7 +16,7 @@ const RETRY: Duration = Duration::from_millis(200);
 /// How often a writer that waits for a segment looks whether the disk is full.
 const GLANCE: Duration = Duration::from_millis(5);
 
-/// The writer's end: at most one prepared segment exists at a time.
+/// The writer's end. One segment is ready or on its way; two only after an order was replaced.
 pub(crate) struct Supply {
     orders: Sender<usize>,
     prepared: Receiver<Prepared>,
@@ -76,8 +76,12 @@ impl Supply {
                 // Too short for this record.
                 drop(ready);
             }
-            if self.ordered.is_none_or(|ordered| ordered < least) {
-                self.send_order(bytes.max(least));
+            let wanted = bytes.max(least);
+            // On a full disk an order for more than is needed now may never be met.
+            let is_full = self.is_out_of_space();
+            let misfits = |ordered| ordered < least || (is_full && ordered > wanted);
+            if self.ordered.is_none_or(misfits) {
+                self.send_order(wanted);
             }
             match self.prepared.recv_timeout(GLANCE) {
                 Ok(prepared) => {
@@ -85,8 +89,6 @@ impl Supply {
                     self.ready = Some(prepared);
                 }
                 Err(RecvTimeoutError::Timeout) if self.is_out_of_space() => {
-                    // The next attempt may need less.
-                    self.ordered = None;
                     return Err(Refusal::OutOfSpace);
                 }
                 Err(RecvTimeoutError::Timeout) => {}

@@ -13,7 +13,7 @@ use crossbeam_channel::Sender;
 use rewardpool_core::command::{AdminCommand, DrawCommand, KeyHash, Rejection};
 use rewardpool_core::format::{Encoder, Format};
 use rewardpool_core::generator::{Generator, Secret};
-use rewardpool_core::ids::{Lsn, PoolNumber};
+use rewardpool_core::ids::PoolNumber;
 use rewardpool_core::limits::DIGEST_EVERY_LSN;
 use rewardpool_core::name::PoolId;
 use rewardpool_core::record::{Record, SnapshotRef};
@@ -147,12 +147,11 @@ impl Writer {
 
     /// Writes a commit marker: proof that what stands before it was durable. Called when idle.
     pub(crate) fn mark(&mut self) -> Result<(), EngineError> {
-        self.is_unmarked = false;
         if self.log.payload_room() > OWN_RECORDS_BYTES {
             self.push(&Record::Marker)?;
             self.write_batch()?;
-            self.is_unmarked = false;
         }
+        self.is_unmarked = false;
         Ok(())
     }
 
@@ -189,9 +188,7 @@ impl Writer {
         let names = self.state.names().pool(pool).ok_or(Rejection::UnknownPool)?;
         let count = command.count.as_usize();
         let room = self.encoder.draw_bytes_max(names, count);
-        if self.encoder.payload().len() + room + OWN_RECORDS_BYTES > self.log.payload_room() {
-            self.make_room(room)?;
-        }
+        self.make_room(room)?;
         let generator = &mut self.generators[pool.as_usize()];
         let start = into.outcomes.len();
         let drawn = self.state.draw(command, generator, self.time_ms, &mut into.outcomes)?;
@@ -306,16 +303,13 @@ impl Writer {
     /// Applies a record that was decided, and stages it. Room was made sure of.
     fn push(&mut self, record: &Record<'_>) -> Result<(), EngineError> {
         self.encoder.push(record, self.state.names());
-        let lsn = self.next_lsn();
-        let applied = self.state.apply(record, lsn, self.time_ms);
-        applied.map_err(|violation| EngineError::State(Box::new(violation)))?;
+        self.state.apply(record, self.state.next_lsn(), self.time_ms)?;
         self.digest_when_due()
     }
 
     /// Counts a draw's record, which was applied when it was drawn.
     fn advance(&mut self) -> Result<(), EngineError> {
-        let advanced = self.state.advance(self.next_lsn(), self.time_ms);
-        advanced.map_err(|violation| EngineError::State(Box::new(violation)))?;
+        self.state.advance(self.state.next_lsn(), self.time_ms)?;
         self.digest_when_due()
     }
 
@@ -327,12 +321,9 @@ impl Writer {
         Ok(())
     }
 
-    fn next_lsn(&self) -> Lsn {
-        Lsn::new(self.state.last_lsn() + 1).expect("the log never holds 2^64 records")
-    }
-
     /// Makes sure that a record of so many bytes fits: in the open batch, else in a new one, else
     /// in a new segment.
+    #[inline]
     fn make_room(&mut self, bytes: usize) -> Result<(), Stop> {
         let needed = bytes + OWN_RECORDS_BYTES;
         if self.encoder.payload().len() + needed <= self.log.payload_room() {
@@ -351,7 +342,7 @@ impl Writer {
             let (payload, count) = (self.encoder.payload(), self.encoder.count());
             self.committed = self.log.append(payload, count, self.time_ms)?;
             self.is_unmarked = true;
-            self.encoder.begin(self.next_lsn());
+            self.encoder.begin(self.state.next_lsn());
         }
         assert_eq!(self.log.position().lsn, self.state.last_lsn(), "the log holds the state");
         Ok(())
@@ -374,7 +365,7 @@ impl Writer {
         }
         self.supply.order(self.segment_bytes);
         self.encoder = Encoder::new(self.format);
-        self.encoder.begin(self.next_lsn());
+        self.encoder.begin(self.state.next_lsn());
         let newest = self.progress.newest_snapshot();
         Ok(self.push(&first_record(newest))?)
     }
@@ -383,24 +374,23 @@ impl Writer {
     fn closing_payload(&mut self, record: &Record<'static>) -> Result<Vec<u8>, EngineError> {
         assert_eq!(self.encoder.count(), 0, "the open batch was written before");
         let format = Format::from_id(self.log.format()).expect("the segment's format is known");
-        let payload = encode_alone(format, self.next_lsn(), record, &self.state);
-        let applied = self.state.apply(record, self.next_lsn(), self.time_ms);
-        applied.map_err(|violation| EngineError::State(Box::new(violation)))?;
-        Ok(payload)
+        encode_and_apply(format, record, &mut self.state, self.time_ms)
     }
 }
 
-/// Encodes a batch of one record.
-pub(crate) fn encode_alone(
+/// Encodes a batch of one record and applies the record.
+pub(crate) fn encode_and_apply(
     format: Format,
-    lsn: Lsn,
     record: &Record<'_>,
-    state: &State,
-) -> Vec<u8> {
+    state: &mut State,
+    time_ms: u64,
+) -> Result<Vec<u8>, EngineError> {
+    let lsn = state.next_lsn();
     let mut encoder = Encoder::new(format);
     encoder.begin(lsn);
     encoder.push(record, state.names());
-    encoder.payload().to_vec()
+    state.apply(record, lsn, time_ms)?;
+    Ok(encoder.payload().to_vec())
 }
 
 /// The record that begins a segment: which snapshot is the newest.

@@ -350,9 +350,6 @@ fn engine_config(config: &Config) -> EngineConfig {
 }
 
 fn log_recovery(recovery: &engine::RecoveryReport) {
-    for snapshot in &recovery.damaged_snapshots {
-        tracing::error!(snapshot, "a damaged snapshot was passed over for an older one");
-    }
     tracing::info!(
         lsn = recovery.last_lsn,
         last_request_id = recovery.last_request_id,

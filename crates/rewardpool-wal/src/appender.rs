@@ -13,8 +13,8 @@ use crate::storage::{Storage, StorageFile};
 
 /// Room that is kept in each segment for the batches that close it.
 const CLOSING_BYTES: usize = 2 * SECTOR;
-/// Until leadership can change hands.
-const EPOCH: u32 = 1;
+/// The leadership epoch, until leadership can change hands.
+pub const EPOCH: u32 = 1;
 
 /// Proof that a batch is on the disk. Only a successful sync makes one.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ mod segment;
 mod snapshot;
 pub mod storage;
 
-pub use appender::{Appender, Committed, Position};
+pub use appender::{Appender, Committed, EPOCH, Position};
 pub use batch::{Batch, SECTOR};
 pub use error::{Error, Fault};
 pub use identity::Identity;

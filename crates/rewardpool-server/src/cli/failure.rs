@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use rewardpool_engine::EngineError;
+use rewardpool_engine::{Chain, EngineError};
 use rewardpool_server::config::ConfigError;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -64,7 +64,7 @@ impl Failure {
         } else {
             (exit::INPUT_OUTPUT, "check that this is a working directory which you may read")
         };
-        Self::new(code, format!("{}: {}", directory.display(), chain(error)), hint)
+        Self::new(code, format!("{}: {}", directory.display(), Chain(error)), hint)
     }
 
     /// The service answered with a status that is not OK, or did not answer.
@@ -151,21 +151,6 @@ impl From<ConfigError> for Failure {
             hint: "correct the lines above; `rewardpool config init` writes a right file".into(),
         }
     }
-}
-
-/// An error and what caused it. Causes that a message has already are not told twice.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text += ": ";
-            text += &cause_text;
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// Whether the service did not decide; a broken connection is `Unknown` or `Internal`.

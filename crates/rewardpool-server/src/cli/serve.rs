@@ -3,11 +3,12 @@ use std::io::{self, Write as _};
 use std::path::{self, PathBuf};
 
 use clap::Args;
+use rewardpool_engine::Chain;
 use rewardpool_server::config::{Config, parse_listen_address};
 use rewardpool_server::{serve, telemetry};
 
 use super::Failure;
-use super::failure::{chain, exit};
+use super::failure::exit;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if let Err(error) = telemetry::start(&config.log) {
         return Err(Failure::new(
             exit::INPUT_OUTPUT,
-            chain(&error),
+            Chain(&error).to_string(),
             "start the service in a process of its own",
         ));
     }
@@ -56,7 +57,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
                 "check the disk of the working directory; the next start recovers what was answered"
             }
         };
-        Failure::new(code, chain(&error), hint)
+        Failure::new(code, Chain(&error).to_string(), hint)
     })
 }
 

@@ -2,12 +2,13 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use rewardpool_engine::Chain;
 use rewardpool_proto::v1::pool_admin_client::PoolAdminClient;
 use rewardpool_proto::v1::reward_pool_client::RewardPoolClient;
 use tonic::transport::{Channel, Endpoint};
 
 use super::Failure;
-use super::failure::{chain, exit};
+use super::failure::exit;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Also bounds `snapshot take`, which writes all pools.
@@ -68,7 +69,7 @@ pub(crate) fn with_service<T>(
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(CALL_TIMEOUT);
         let channel = endpoint.connect().await.map_err(|error| {
-            let what = format!("no service answers at {}: {}", address.0, chain(&error));
+            let what = format!("no service answers at {}: {}", address.0, Chain(&error));
             let hint = "start one with `rewardpool serve`, or name another with --addr";
             Failure::new(exit::UNAVAILABLE, what, hint)
         })?;
