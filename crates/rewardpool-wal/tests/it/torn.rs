@@ -5,8 +5,8 @@
 //! are tried, each followed by a recovery, a continuation and a second power cut.
 use std::collections::BTreeSet;
 
-use crate::disk::{Disk, MemoryStorage, Moment, Numbers, Promise};
 use crate::journal::{Journal, Payload, Recovered, recover};
+use rewardpool_sim::{Disk, Faults, MemoryStorage, Moment, Numbers, Promise, Recording};
 
 /// Which subsets of so many unsynced things are tried: all of them when there are few.
 fn subsets(things: usize, random: usize, numbers: &mut Numbers) -> BTreeSet<Vec<bool>> {
@@ -85,7 +85,7 @@ fn go_on(
 /// Recovers a disk, goes on, and checks that a second power cut takes nothing of it away.
 fn outlive(disk: &Disk, promise: Promise, history: &[Payload], how: Continuation) -> MemoryStorage {
     let recovered = recover_promised(disk, promise, history);
-    let storage = MemoryStorage::recording(disk.clone(), promise);
+    let storage = MemoryStorage::recording(disk.clone(), promise, Recording::Syncs);
     let longer = go_on(&storage, recovered, history, how);
     let all = storage.promised();
     assert_eq!((all.acknowledged, all.started), (longer.len(), longer.len()));
@@ -96,7 +96,7 @@ fn outlive(disk: &Disk, promise: Promise, history: &[Payload], how: Continuation
 
 /// A life on a simulated disk, and the moment before each of its syncs.
 fn record(seed: u64) -> (Vec<Moment>, Vec<Payload>) {
-    let storage = MemoryStorage::recording(Disk::default(), Promise::default());
+    let storage = MemoryStorage::recording(Disk::default(), Promise::default(), Recording::Syncs);
     let mut journal = Journal::set_up(storage.shared(), Some(storage.clone()), seed).unwrap();
     journal.live(6, 6).unwrap();
     let end = Moment { disk: storage.disk(), promise: storage.promised() };
@@ -162,7 +162,7 @@ fn cut_recovery(
     numbers: &mut Numbers,
 ) -> usize {
     let recovered = recover_promised(disk, promise, history);
-    let storage = MemoryStorage::recording(disk.clone(), promise);
+    let storage = MemoryStorage::recording(disk.clone(), promise, Recording::Syncs);
     // Until the log goes on, what was only in flight may still be lost.
     let longer = go_on(&storage, recovered, history, how);
     let mut states = 0;
@@ -183,7 +183,7 @@ fn a_failed_sync_loses_nothing_that_was_acknowledged() {
     for seed in [7, 8] {
         for failing in 1.. {
             let storage = MemoryStorage::default();
-            storage.fail_sync(failing);
+            storage.set_faults(Faults { failing_sync: Some(failing), ..Faults::default() });
             let (result, history) = live_until_failure(&storage, seed);
             if result.is_ok() {
                 break;
