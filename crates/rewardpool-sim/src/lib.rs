@@ -3,10 +3,15 @@
 //!
 //! [`Disk`] is what a power cut leaves; [`MemoryStorage`] fails at any operation; [`life`] is a
 //! service with its clients through a dozen restarts.
+mod clients;
 mod disk;
+pub mod life;
 mod numbers;
+mod requests;
+mod service;
 mod storage;
 
 pub use disk::Disk;
 pub use numbers::Numbers;
+pub use service::{Clock, History, Picture, Settings};
 pub use storage::{Faults, MemoryStorage, Moment, Promise, Recording};

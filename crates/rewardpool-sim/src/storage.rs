@@ -66,6 +66,8 @@ struct Machine {
     writes: u64,
     syncs: u64,
     has_ended: bool,
+    /// Whether a write or a sync failed.
+    is_broken: bool,
     /// How many faults were met.
     faults_met: u64,
 }
@@ -101,11 +103,13 @@ impl Machine {
 
     fn write(&mut self, inode: usize, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let offset = usize::try_from(offset).expect("the offset is inside a file in memory");
+        // The kernel copies page by page, so a write that is cut off ends between two sectors.
+        let sectors = self.numbers().below(bytes.len().div_ceil(SECTOR) + 1);
+        let part = bytes.len().min(sectors * SECTOR);
         let was_alive = !self.has_ended;
         if let Err(error) = self.begin(false) {
             if was_alive {
-                let sectors = self.numbers().below(bytes.len().div_ceil(SECTOR) + 1);
-                self.disk.write(inode, offset, &bytes[..bytes.len().min(sectors * SECTOR)]);
+                self.disk.write(inode, offset, &bytes[..part]);
             }
             return Err(error);
         }
@@ -118,13 +122,14 @@ impl Machine {
         let taken = match (is_full, fails) {
             (false, false) => bytes.len(),
             (true, _) => bytes.len() - (grows - room),
-            (false, true) => self.numbers().below(bytes.len() + 1),
+            (false, true) => part,
         };
         self.disk.write(inode, offset, &bytes[..taken]);
         if !is_full && !fails {
             return Ok(());
         }
         self.faults_met += 1;
+        self.is_broken |= !is_full;
         Err(if is_full { io::ErrorKind::StorageFull.into() } else { broken() })
     }
 
@@ -134,6 +139,7 @@ impl Machine {
         self.syncs += 1;
         if self.faults.failing_sync == Some(self.syncs) {
             self.faults_met += 1;
+            self.is_broken = true;
             let mut numbers = self.numbers();
             self.disk.fail_sync(file, &mut numbers);
             return Err(broken());
@@ -204,10 +210,15 @@ impl MemoryStorage {
         machine.capacity = faults.bytes_left.map(|left| machine.disk.used() + left);
         machine.faults = faults;
         (machine.operations, machine.writes, machine.syncs) = (0, 0, 0);
-        machine.faults_met = 0;
     }
 
-    /// How many faults were met since they were set.
+    /// Whether a service may give up: the machine is off, or a write or sync failed.
+    pub fn is_lost(&self) -> bool {
+        let machine = self.machine();
+        machine.has_ended || machine.is_broken
+    }
+
+    /// How many faults were met.
     pub fn faults_met(&self) -> u64 {
         self.machine().faults_met
     }
