@@ -8,7 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::TryRecvError;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rewardpool_wal::storage::Storage;
-use rewardpool_wal::{Error, Prepared};
+use rewardpool_wal::{Error, Prepared, SEGMENT_BYTES_MIN};
 
 use crate::error::EngineError;
 use crate::request::Refusal;
@@ -153,6 +153,8 @@ impl Supply {
     }
 
     fn send_order(&mut self, bytes: usize) {
+        // As long as it will be, or an order would seem too short for what it brings.
+        let bytes = bytes.max(SEGMENT_BYTES_MIN);
         self.ordered = Some(bytes);
         // When the thread is gone, so is the other channel, which `take` notices.
         let _heard = self.orders.send(bytes).is_ok();

@@ -113,6 +113,25 @@ impl Disk {
         disk
     }
 
+    /// Sets of the unsynced things that a power cut may keep: all there are when there are few,
+    /// else every prefix, every set of one and of all but one, and so many others. Of very many
+    /// things, as a large new file has, one in several ends a prefix or is alone.
+    pub fn sets_of_survivors(&self, random: usize, numbers: &mut Numbers) -> BTreeSet<Vec<bool>> {
+        let things = self.unsynced();
+        let set = |keep: &dyn Fn(usize) -> bool| (0..things).map(keep).collect::<Vec<_>>();
+        if things <= 6 {
+            return (0..1_usize << things).map(|bits| set(&|n| bits >> n & 1 == 1)).collect();
+        }
+        let mut sets = BTreeSet::new();
+        for one in (0..=things).step_by(1 + things / 48) {
+            sets.insert(set(&|n| n < one));
+            sets.insert(set(&|n| n != one));
+            sets.insert(set(&|n| n == one));
+        }
+        sets.extend((0..random).map(|_| (0..things).map(|_| numbers.coin()).collect()));
+        sets
+    }
+
     /// Which of the unsynced things a power cut keeps: chosen in one of many ways.
     pub fn survivors(&self, numbers: &mut Numbers) -> Vec<bool> {
         let things = self.unsynced();

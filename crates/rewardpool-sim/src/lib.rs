@@ -4,6 +4,7 @@
 //! [`Disk`] is what a power cut leaves; [`MemoryStorage`] fails at any operation; [`life`] is a
 //! service with its clients through a dozen restarts.
 mod clients;
+pub mod crash;
 mod disk;
 pub mod life;
 mod numbers;
@@ -13,5 +14,5 @@ mod storage;
 
 pub use disk::Disk;
 pub use numbers::Numbers;
-pub use service::{Clock, History, Picture, Settings};
+pub use service::{Picture, Settings};
 pub use storage::{Faults, MemoryStorage, Moment, Promise, Recording};

@@ -30,7 +30,7 @@ impl Picture {
 /// The states of a service in their order, the one before the first request included. A restart
 /// must find one of those from the acknowledged one on.
 #[derive(Clone, Debug)]
-pub struct History {
+pub(crate) struct History {
     pictures: Vec<Picture>,
     acknowledged: usize,
     /// Whether a start succeeded ever.
@@ -44,18 +44,23 @@ impl Default for History {
 }
 
 impl History {
+    /// A history of which a restart may find any of these states.
+    pub(crate) fn of(may_be_found: &[Picture], was_open: bool) -> Self {
+        Self { pictures: may_be_found.to_vec(), acknowledged: 0, was_open }
+    }
+
     /// The states that a restart may find.
-    pub fn may_be_found(&self) -> &[Picture] {
+    pub(crate) fn may_be_found(&self) -> &[Picture] {
         &self.pictures[self.acknowledged..]
     }
 
     /// How many states were begun, and how many of them were acknowledged.
-    pub fn lengths(&self) -> (usize, usize) {
+    pub(crate) fn lengths(&self) -> (usize, usize) {
         (self.pictures.len(), self.acknowledged + 1)
     }
 
     /// All states so far.
-    pub fn pictures(&self) -> &[Picture] {
+    pub(crate) fn pictures(&self) -> &[Picture] {
         &self.pictures
     }
 
@@ -84,30 +89,30 @@ impl History {
 
 /// The clocks of a simulated machine.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     now: Moment,
 }
 
 impl Clock {
     /// A clock that shows this wall time.
-    pub fn new(wall_ms: u64) -> Self {
+    pub(crate) fn new(wall_ms: u64) -> Self {
         Self { now: Moment { wall_ms, instant: std::time::Instant::now() } }
     }
 
     /// What it shows.
-    pub fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Moment {
         self.now
     }
 
     /// Time passes.
-    pub fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         self.now.instant += time;
         let millis = u64::try_from(time.as_millis()).expect("it is a short time");
         self.now.wall_ms = self.now.wall_ms.saturating_add(millis);
     }
 
     /// Somebody sets the wall clock.
-    pub fn set_wall(&mut self, wall_ms: u64) {
+    pub(crate) fn set_wall(&mut self, wall_ms: u64) {
         self.now.wall_ms = wall_ms;
     }
 }
@@ -169,8 +174,10 @@ impl Service {
         steps.state().check().expect("everything adds up");
         history.restart(steps.state());
         clients.reconnect(steps.state());
+        let service = Self { steps, inbox: Arc::default(), storage: storage.clone() };
         storage.promise(|promise| promise.is_marked = true);
-        Ok(Self { steps, inbox: Arc::default(), storage: storage.clone() })
+        service.promise(history);
+        Ok(service)
     }
 
     /// One batch: stages these requests, makes them durable, lets the clients hear the answers.

@@ -3,28 +3,8 @@
 //!
 //! Method: a life is recorded before each of its syncs; from each of these moments many power cuts
 //! are tried, each followed by a recovery, a continuation and a second power cut.
-use std::collections::BTreeSet;
-
 use crate::journal::{Journal, Payload, Recovered, recover};
 use rewardpool_sim::{Disk, Faults, MemoryStorage, Moment, Numbers, Promise, Recording};
-
-/// Which subsets of so many unsynced things are tried: all of them when there are few.
-fn subsets(things: usize, random: usize, numbers: &mut Numbers) -> BTreeSet<Vec<bool>> {
-    let set = |keep: &dyn Fn(usize) -> bool| (0..things).map(keep).collect::<Vec<_>>();
-    if things <= 6 {
-        return (0..1_usize << things).map(|bits| set(&|n| bits >> n & 1 == 1)).collect();
-    }
-    let mut subsets = BTreeSet::new();
-    for one in 0..=things {
-        subsets.insert(set(&|n| n < one));
-        subsets.insert(set(&|n| n != one));
-        subsets.insert(set(&|n| n == one));
-    }
-    for _ in 0..random {
-        subsets.insert((0..things).map(|_| numbers.coin()).collect());
-    }
-    subsets
-}
 
 /// Recovers and compares with what was promised; `None` when nothing was promised nor found.
 fn recover_promised(disk: &Disk, promise: Promise, history: &[Payload]) -> Option<Recovered> {
@@ -112,7 +92,7 @@ fn try_all(seed: u64, how: Continuation) -> usize {
     let mut numbers = Numbers(seed);
     let mut states = 0;
     for Moment { disk, promise } in &moments {
-        for keep in subsets(disk.unsynced(), 6, &mut numbers) {
+        for keep in disk.sets_of_survivors(6, &mut numbers) {
             outlive(&disk.cut(&keep), *promise, &history, how);
             states += 1;
         }
