@@ -19,6 +19,7 @@ use rewardpool_core::name::PoolId;
 use rewardpool_core::record::{Record, SnapshotRef};
 use rewardpool_core::state::State;
 use rewardpool_core::view::PoolView;
+use rewardpool_mutant::{Mutant, is_on};
 use rewardpool_wal::{Appender, Committed};
 
 use crate::compactor::ClosedSegment;
@@ -132,6 +133,9 @@ impl Writer {
 
     /// Makes everything staged durable and sends the answers.
     pub(crate) fn commit(&mut self) -> Result<(), EngineError> {
+        if is_on(Mutant::AnswerBeforeSync) {
+            self.staged.drain(..).for_each(Submission::reply);
+        }
         self.write_batch()?;
         for (id, number) in self.new_pools.drain(..) {
             self.registry.insert(id, number);
@@ -188,7 +192,10 @@ impl Writer {
         let names = self.state.names().pool(pool).ok_or(Rejection::UnknownPool)?;
         let count = command.count.as_usize();
         let room = self.encoder.draw_bytes_max(names, count);
-        self.make_room(room)?;
+        let made = self.make_room(room);
+        if !is_on(Mutant::RecordLeftAfterRefusal) || !matches!(made, Err(Stop::Refused(_))) {
+            made?;
+        }
         let generator = &mut self.generators[pool.as_usize()];
         let start = into.outcomes.len();
         let drawn = self.state.draw(command, generator, self.time_ms, &mut into.outcomes)?;
@@ -260,13 +267,19 @@ impl Writer {
         let decided = self.state.decide(&command)?;
         let record = decided.expect("a pool that can be created changes the state");
         self.make_room(self.encoder.record_bytes_max(&record))?;
+        if is_on(Mutant::SecretAfterLog) {
+            self.push(&record)?;
+            self.write_batch()?;
+        }
         // The secret is on disk before the log commits to it.
         match store(self.log.storage().as_ref(), number, &secret) {
             Ok(()) => {}
             Err(error) if error.is_out_of_space() => return Err(Refusal::OutOfSpace.into()),
             Err(error) => return Err(Stop::Failed(error.into())),
         }
-        self.push(&record)?;
+        if !is_on(Mutant::SecretAfterLog) {
+            self.push(&record)?;
+        }
         self.generators.push(Generator::new(&secret));
         self.new_pools.push((pool.spec.id.clone(), number));
         Ok(self.changed(number))
