@@ -20,8 +20,8 @@ use crate::client::{Client, DrawOp};
 use crate::dice::Dice;
 use crate::service::{PATIENCE, Setup};
 
-/// Rounds of each combination, unless `ROUNDS` says otherwise: 54 in all.
-const ROUNDS: u64 = 9;
+/// Rounds of each combination, unless `ROUNDS` says otherwise: 180 in all.
+const ROUNDS: u64 = 30;
 /// Draws that are acknowledged before a kill, at least and at most.
 const DRAWS: std::ops::Range<u64> = 400..4600;
 /// Requests that are in flight on the stream.
@@ -40,7 +40,8 @@ fn everything_acknowledged_survives_sigkill_in_every_format_and_storage() {
         for storage in ["file", "mmap"] {
             let home = tempfile::tempdir().unwrap();
             let begun = Instant::now();
-            let report = campaign(home.path(), format, storage, rounds, dice.split());
+            let setup = Setup::new(home.path(), &config(format, storage));
+            let report = campaign(&setup, home.path(), rounds, &mut dice);
             let counts = report.counts;
             println!(
                 "{format}/{storage}: {} kills, {} acknowledged draws, {} unknown, {} retried, {} \
@@ -70,9 +71,8 @@ fn everything_acknowledged_survives_sigkill_in_every_format_and_storage() {
 }
 
 /// All rounds on one directory, and the verdict.
-fn campaign(home: &Path, format: &str, storage: &str, rounds: u64, dice: Dice) -> Report {
-    let setup = Setup::new(home, &config(format, storage));
-    let archive = judge_rounds(&setup, home, rounds, dice);
+pub(crate) fn campaign(setup: &Setup, home: &Path, rounds: u64, dice: &mut Dice) -> Report {
+    let archive = all_rounds(setup, home, rounds, dice);
     inspect::verify(&setup.data).unwrap_or_else(|error| panic!("{}: {error}", home.display()));
     let events = setup.recorder.read().unwrap();
     let log = log::load(archive.directory())
@@ -81,19 +81,19 @@ fn campaign(home: &Path, format: &str, storage: &str, rounds: u64, dice: Dice) -
     check(&events, &log, &LIMITS)
 }
 
-fn judge_rounds(setup: &Setup, home: &Path, rounds: u64, mut dice: Dice) -> Archive {
+fn all_rounds(setup: &Setup, home: &Path, rounds: u64, dice: &mut Dice) -> Archive {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let watch: Watch = Archive::new(&setup.data, &home.join("archive")).watch();
     let mut unknown = Vec::new();
     for round in 0..rounds {
         if dice.percent(40) {
-            kill_while_it_starts(setup, &mut dice);
+            kill_while_it_starts(setup, dice);
         }
-        unknown = runtime.block_on(one_round(setup, round, unknown, &mut dice));
+        unknown = runtime.block_on(one_round(setup, round, unknown, dice));
     }
     let service = setup.start();
-    runtime.block_on(ask_again(setup, &service.address(), unknown, &mut dice));
+    runtime.block_on(ask_again(setup, &service.address(), unknown, dice));
     let status = service.stop();
     assert!(status.success(), "a clean stop after all kills: {status}");
     watch.end()
@@ -225,7 +225,7 @@ impl Load {
     }
 
     async fn change_and_read(mut self) -> Vec<DrawOp> {
-        let mut drawn: Vec<DrawOp> = Vec::new();
+        let (mut drawn, mut added): (Vec<DrawOp>, Vec<String>) = Default::default();
         loop {
             let (op, choice) = (self.op(), self.dice.below(100));
             let client = &mut self.client;
@@ -243,13 +243,22 @@ impl Load {
                     let weight = 5 + self.dice.below(60);
                     client.update_item(&op, "main", "silver", None, Some(weight)).await
                 }
-                66..68 => client.add_item(&op, "spare", &format!("item {op}"), (3, 5)).await,
+                66 => {
+                    let item = format!("item {op}");
+                    let told = client.add_item(&op, "spare", &item, (3, 5)).await;
+                    added.push(item);
+                    told
+                }
+                67 if !added.is_empty() => {
+                    let item = added.swap_remove(0);
+                    client.retire_item(&op, "spare", &item).await
+                }
                 68..76 => {
                     let status = *self.dice.one_of(&[PoolStatus::Paused, PoolStatus::Active]);
                     client.set_status(&op, "spare", status).await
                 }
-                76..78 => client.take_snapshot(&op).await,
-                78..88 if !drawn.is_empty() => {
+                76..82 => client.take_snapshot(&op).await,
+                82..90 if !drawn.is_empty() => {
                     let draw = self.dice.one_of(&drawn);
                     client.find_draw(&op, &draw.pool, &draw.op).await
                 }
@@ -271,7 +280,7 @@ impl Load {
 }
 
 /// Two pools: one with plenty, one that runs out. Segments are as small as they may be.
-fn config(format: &str, storage: &str) -> String {
+pub(crate) fn config(format: &str, storage: &str) -> String {
     format!(
         "pools:
   - id: main

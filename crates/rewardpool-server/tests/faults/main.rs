@@ -3,6 +3,8 @@
 
 mod archive;
 mod client;
+mod control;
 mod dice;
+mod double_start;
 mod kill;
 mod service;
