@@ -4,7 +4,8 @@
 //! random number of acknowledged draws the process is killed, now and then a second time while it
 //! starts; what nobody knows the outcome of is asked again. In the end the whole log, which an
 //! archive kept from its beginning, is compared with the history. `ROUNDS` sets the rounds for each
-//! of the six combinations of format and storage, `SEED` repeats the choices.
+//! of the six combinations of format and storage, `SEED` repeats the choices (though not the moments
+//! at which threads run), `VERBOSE` prints every verdict.
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
