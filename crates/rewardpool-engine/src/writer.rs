@@ -100,6 +100,10 @@ impl From<Rejection> for Stop {
 impl Writer {
     /// Sets the time of the batch that begins. Never falls.
     pub(crate) fn begin_turn(&mut self, now: Now) {
+        // The open batch of this defect has records of earlier turns, and one time.
+        if is_on(Mutant::AnswerAndWriteLater) && self.encoder.count() > 0 {
+            return;
+        }
         self.time_ms = self.time_ms.max(self.state.time_ms()).max(now.wall_ms);
     }
 
@@ -134,19 +138,29 @@ impl Writer {
     /// Makes everything staged durable and sends the answers.
     pub(crate) fn commit(&mut self) -> Result<(), EngineError> {
         if is_on(Mutant::AnswerBeforeSync) {
-            self.staged.drain(..).for_each(Submission::reply);
+            self.release();
+        }
+        if is_on(Mutant::AnswerAndWriteLater) {
+            self.release();
+            self.is_unmarked = true;
+            return Ok(());
         }
         self.write_batch()?;
+        // An answer leaves only with the proof that the state it came from is on disk.
+        assert_eq!(self.committed.last_lsn(), self.state.last_lsn(), "answers are durable");
+        self.release();
+        Ok(())
+    }
+
+    /// Makes new pools known and sends the answers. What they tell of is durable.
+    pub(crate) fn release(&mut self) {
         for (id, number) in self.new_pools.drain(..) {
             self.registry.insert(id, number);
         }
         self.staged_draws = 0;
-        // An answer leaves only with the proof that the state it came from is on disk.
-        assert_eq!(self.committed.last_lsn(), self.state.last_lsn(), "answers are durable");
         for submission in self.staged.drain(..) {
             submission.reply();
         }
-        Ok(())
     }
 
     /// Writes a commit marker: proof that what stands before it was durable. Called when idle.
@@ -162,6 +176,9 @@ impl Writer {
     /// Ends the log with the record of a clean stop.
     pub(crate) fn close(mut self) -> Result<(), EngineError> {
         self.commit()?;
+        if is_on(Mutant::AnswerAndWriteLater) {
+            self.write_batch()?;
+        }
         let payload = self.closing_payload(&Record::Closed(self.state.digest()))?;
         self.log.close(&payload, self.time_ms)?;
         Ok(())
