@@ -158,6 +158,45 @@ fn a_damaged_log_is_65_with_its_place() {
         assert!(told.contains("wal.000"), "{told}");
         assert!(told.contains("hint: copy the directory"), "{told}");
     }
+    let told = directory.run("verify", 65);
+    assert!(told.contains(&format!("wal.000 is corrupt at offset {sector}")), "{told}");
+    assert!(told.contains("a start would refuse"), "{told}");
+}
+
+/// A start does not need every file. `verify` still tells of each damage, and of the start.
+#[test]
+fn all_damages_are_told_and_what_a_start_would_do() {
+    let (directory, engine) = Directory::filled();
+    engine.handle().take_snapshot(PATIENCE).unwrap();
+    engine.stop().unwrap();
+    let good = directory.json("verify");
+    assert_eq!((&good["good"], &good["damages"]), (&true.into(), &Value::Array(Vec::new())));
+    let older = directory.json("snapshot ls")["snapshots"][0]["name"].take();
+    let path = directory.path.join(older.as_str().unwrap());
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[80] ^= 1;
+    fs::write(path, &bytes).unwrap();
+
+    let told = directory.run("verify", 65);
+    assert!(told.contains("a start would succeed, from snapshot."), "{told}");
+    let output = directory.command("verify -o json").output().unwrap();
+    assert_eq!(output.status.code(), Some(65));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["good"], &report["start"]), (&false.into(), &good["start"]));
+    let damages = report["damages"].as_array().unwrap();
+    assert_eq!((damages.len(), &damages[0]["file"]), (1, &older));
+    assert_eq!(number(&damages[0]["offset"]), u64::try_from(bytes.len()).unwrap() - 32);
+
+    let parts = ["wal.001", "secret.0"].map(|name| directory.path.join(name));
+    fs::remove_file(&parts[0]).unwrap();
+    fs::write(&parts[1], "none").unwrap();
+    let output = directory.command("verify").output().unwrap();
+    assert_eq!(output.status.code(), Some(65));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("is damaged; a start would refuse\n"), "{told}");
+    for name in ["wal.001", "secret.0", older.as_str().unwrap()] {
+        assert!(told.lines().any(|line| line.starts_with(name)), "{told}");
+    }
 }
 
 #[test]
