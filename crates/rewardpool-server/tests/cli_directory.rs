@@ -210,6 +210,27 @@ fn a_directory_without_a_log_is_74() {
     }
 }
 
+/// What a later program wrote is no damage, but it is refused like one, before anything is changed.
+#[test]
+fn a_directory_of_a_later_version_is_65_and_stays_as_it_is() {
+    let directory = Directory::stopped();
+    let mark = "rewardpool\nformat 2\nuuid 30313233343536373839616263646566\ncrc32c 2ad48b42\n";
+    fs::write(directory.path.join("POOL"), mark).unwrap();
+    let before = contents(&directory.path);
+    for arguments in ["verify", "state", "wal ls", "wal cat", "snapshot ls"] {
+        let told = directory.run(arguments, 65);
+        let reason = "POOL has format version 2 at offset 11, this program reads version 1";
+        assert!(told.contains(reason), "{told}");
+    }
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_rewardpool"));
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--working-dir"]).arg(&directory.path);
+    let Output { status, stderr, .. } = serve.output().unwrap();
+    let told = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(65), "{told}");
+    assert!(told.contains("POOL has format version 2"), "{told}");
+    assert!(contents(&directory.path) == before, "a refusal changes nothing");
+}
+
 #[test]
 fn a_reader_of_the_records_may_go_away() {
     let directory = Directory::stopped();
