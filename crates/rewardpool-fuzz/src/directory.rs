@@ -7,7 +7,7 @@ use rewardpool_engine::core::format::Format;
 use rewardpool_engine::inspect::{Examination, examine_storage};
 use rewardpool_engine::{Engine, EngineConfig, EngineError, StorageKind};
 use rewardpool_wal::storage::Storage;
-use rewardpool_wal::{LogReader, SECTOR};
+use rewardpool_wal::{LogReader, SECTOR, secret_name};
 
 use crate::golden::{Golden, golden, read};
 use crate::memory::{Files, Memory};
@@ -66,12 +66,14 @@ fn pick(script: &mut Script<'_>, files: &Files) -> String {
 
 /// One damage. None writes chosen bytes of any number, which could make right checksums.
 fn damage(script: &mut Script<'_>, files: &mut Files, other: &Files) {
-    let kind = script.byte() % 12;
+    let (kind, where_to) = (script.byte() % 12, script.byte());
     let name = pick(script, files);
     let second = pick(script, files);
     let content = files.get_mut(&name).expect("the name was picked");
     let length = content.len().max(1);
-    let at = script.below(length);
+    // Mostly in what the file holds, not in the zeros behind it.
+    let used = content.iter().rposition(|&byte| byte != 0).map_or(1, |last| last + 1);
+    let at = script.below(if where_to < 200 { used } else { length });
     let sector = at / SECTOR * SECTOR;
     let end = |bytes: usize| length.min(at + bytes);
     match kind {
@@ -150,10 +152,17 @@ fn judge(golden: &Golden, files: &Files, found: &Examination) {
     for damage in &found.damages {
         assert_placed(damage);
     }
+    if *files == golden.files {
+        assert!(found.damages.is_empty() && found.start.is_some(), "{:?}", found.damages);
+    }
     let Some(start) = &found.start else {
         assert!(!found.damages.is_empty(), "a refusal has a reason");
         return;
     };
+    for pool in start.state.pools() {
+        let secret = secret_name(pool.number.0);
+        assert!(files.get(&secret) == golden.files.get(&secret), "{secret} is another one");
+    }
     let last_lsn = start.recovery.last_lsn;
     let expected = golden.states.get(&last_lsn);
     assert_eq!(expected, Some(&start.state_sha256), "another state, up to LSN {last_lsn}");

@@ -124,7 +124,7 @@ fn damages(seeds: &mut Vec<Seed>) {
     for place in 0..6 {
         seeds.push(("directory", format!("none_{place}"), vec![place]));
         for kind in 0..12 {
-            let script = [vec![place, kind], random.bytes(8)].concat();
+            let script = [vec![place, kind], random.bytes(9)].concat();
             if place == kind % 6 {
                 seeds.push(("directory_start", format!("one_{place}_{kind}"), script.clone()));
             }
@@ -154,8 +154,9 @@ type Calls = Vec<(&'static str, Vec<u8>)>;
 /// Each method alone, and some calls one after another.
 fn calls(seeds: &mut Vec<Seed>) {
     let (players, admins) = (calls_of_players(), calls_of_admins());
-    let retry = [&players[0].1[..], &players[0].1, &players[3].1].concat();
-    seeds.push(("grpc", "retry".to_owned(), retry));
+    let of = |name| players.iter().find(|(known, _)| *known == name).map(|(_, bytes)| &bytes[..]);
+    let retry: Vec<&[u8]> = ["draw", "draw", "get_draw"].into_iter().filter_map(of).collect();
+    seeds.push(("grpc", "retry".to_owned(), retry.concat()));
     for (place, group) in [&players, &admins].into_iter().enumerate() {
         let several: Vec<&[u8]> = group.iter().map(|(_, bytes)| &bytes[..]).collect();
         for (part, calls) in several.chunks(5).enumerate() {
@@ -175,6 +176,9 @@ fn calls_of_players() -> Calls {
     let old_draw = |count| call("RewardPoolService/Draw", &seed::DrawRequest { count });
     vec![
         ("draw", call("v1.RewardPool/Draw", &draw(7, "key"))),
+        ("draw_most", call("v1.RewardPool/Draw", &draw(10_000, ""))),
+        ("draw_too_many", call("v1.RewardPool/Draw", &draw(10_001, ""))),
+        ("draw_less_than_none", call("v1.RewardPool/Draw", &draw(-1, ""))),
         ("stream", call("v1.RewardPool/DrawStream", &draw(3, ""))),
         ("get_state", call("v1.RewardPool/GetState", &get)),
         ("get_draw", call("v1.RewardPool/GetDraw", &find)),
