@@ -53,7 +53,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Edge {
     runtime: Runtime,
     routes: Routes,
-    engine: Option<Engine>,
+    engine: Engine,
     inputs: usize,
     _stopping: watch::Sender<bool>,
     _place: TempDir,
@@ -65,8 +65,8 @@ pub fn grpc(data: &[u8]) {
         static EDGE: RefCell<Option<Edge>> = const { RefCell::new(None) };
     }
     EDGE.with_borrow_mut(|slot| {
-        if slot.as_ref().is_some_and(|edge| edge.inputs >= INPUTS_MAX) {
-            *slot = None;
+        if let Some(full) = slot.take_if(|edge| edge.inputs >= INPUTS_MAX) {
+            full.engine.stop().expect("the engine stops");
         }
         let edge = slot.get_or_insert_with(Edge::new);
         edge.inputs += 1;
@@ -104,14 +104,7 @@ impl Edge {
         let routes = routes(&engine, &config, stopped).prepare();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
-        Self {
-            runtime,
-            routes,
-            engine: Some(engine),
-            inputs: 0,
-            _stopping: stopping,
-            _place: place,
-        }
+        Self { runtime, routes, engine, inputs: 0, _stopping: stopping, _place: place }
     }
 
     fn call(&mut self, script: &mut Script<'_>) {
@@ -126,21 +119,11 @@ impl Edge {
 
     /// The sums are right, and the engine lives.
     fn check(&self) {
-        let engine = self.engine.as_ref().expect("the engine is there until the end");
-        let answer = engine.handle().call(Asked::ReadStatus, PATIENCE);
+        let answer = self.engine.handle().call(Asked::ReadStatus, PATIENCE);
         let Ok((Answer::Status(status), _)) = answer else {
             panic!("the engine is gone: {answer:?}")
         };
         assert!(status.conservation_ok, "a unit appeared or vanished");
-    }
-}
-
-impl Drop for Edge {
-    fn drop(&mut self) {
-        // In a panic the engine may be what failed.
-        if let Some(engine) = self.engine.take().filter(|_| !std::thread::panicking()) {
-            engine.stop().expect("the engine stops");
-        }
     }
 }
 
