@@ -137,6 +137,8 @@ fn rot(format: Format, storage: StorageKind, items: usize) {
         let (state, _) = inspect::load(source).unwrap();
         assert_eq!(state.last_request_id(), last);
         let tally = damage_everything(&small(scratch.path()), &files(source), &picture(&state));
+        let damages = u64::try_from(tally.same + tally.refused).unwrap();
+        rewardpool_tally::record("T3 rot on files, verify and start agree", damages, damages, 0);
         assert!(tally.same > 0 && tally.refused > 0 && tally.told > 0, "{tally:?}");
     }
 }
