@@ -146,19 +146,31 @@ fn rot(format: Format, storage: StorageKind, items: usize) {
 #[test]
 fn rot_in_binary_files() {
     rot(Format::Binary, StorageKind::File, 5);
+}
+
+#[test]
+fn rot_in_binary_files_with_long_snapshots() {
     rot(Format::Binary, StorageKind::Mmap, 200);
 }
 
 #[test]
 fn rot_in_json_files() {
     rot(Format::Json, StorageKind::Mmap, 5);
+}
+
+#[test]
+fn rot_in_json_files_with_long_snapshots() {
     rot(Format::Json, StorageKind::File, 100);
 }
 
 #[test]
 fn rot_in_string_line_files() {
-    rot(Format::StringLine, StorageKind::File, 100);
     rot(Format::StringLine, StorageKind::Mmap, 5);
+}
+
+#[test]
+fn rot_in_string_line_files_with_long_snapshots() {
+    rot(Format::StringLine, StorageKind::File, 100);
 }
 
 #[test]
