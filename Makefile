@@ -1,9 +1,10 @@
 # Every command a developer needs. Each target is a line or two: no logic lives here.
-.PHONY: help run build check fmt test distribution_test bench bench-grpc proto-gen deny clean ci
+.PHONY: help run build check fmt test fuzz distribution_test bench bench-grpc proto-gen deny clean ci
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
 DATA  ?= ./rewardpool-data
+SECONDS ?= 30
 
 help:              ## list the targets
 	@grep -hE '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -19,6 +20,8 @@ fmt:               ## rewrite the formatting
 	$(CARGO) fmt --all
 test:              ## every test: unit, property, crash and Python client
 	./tests/run
+fuzz:              ## libFuzzer on each target, SECONDS=30 each (needs nightly and cargo-fuzz)
+	./fuzz/run $(SECONDS)
 distribution_test: ## do the draws follow the configured weights?
 	$(CARGO) run --release --locked -p rewardpool-bench -- distribution
 bench:             ## the engine in process, beside a bare loop of write and sync

@@ -7,7 +7,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
-use rewardpool_core::format::Encoder;
+use rewardpool_core::format::{Encoder, Format};
 use rewardpool_core::generator::Generator;
 use rewardpool_core::record::Record;
 use rewardpool_core::state::State;
@@ -24,9 +24,8 @@ use crate::config::{EngineConfig, StorageKind};
 use crate::error::{Chain, EngineError};
 use crate::handle::{Handle, PoolRegistry};
 use crate::progress::Progress;
-use crate::recovery::{RecoveryReport, known_format, recover};
+use crate::recovery::{RecoveryReport, recover_to_serve};
 use crate::request::Refusal;
-use crate::secrets::load_all;
 use crate::submission::Submission;
 use crate::supplier::{Supply, supply};
 use crate::writer::{Now, Writer, encode_and_apply, first_record};
@@ -381,15 +380,14 @@ fn take_up(
     progress: &Progress,
     now: Now,
 ) -> Result<TakenUp, EngineError> {
-    let recovered = recover(reader, None)?;
-    let (mut state, report) = (recovered.state, recovered.report);
     // Nothing is written before all that can be refused was refused.
-    let generators = load_all(storage.as_ref(), &state)?;
+    let (recovered, generators) = recover_to_serve(storage.as_ref(), reader)?;
+    let (mut state, report) = (recovered.state, recovered.report);
     for damage in &report.damaged_snapshots {
         tracing::error!(damage, "a snapshot is damaged; the one before it and the log were used");
     }
     let tail = recovered.replayed.tail;
-    let format = known_format(tail.segment(), tail.format())?;
+    let format = Format::from_id(tail.format()).expect("the recovery knows the format");
     remove_leftovers(storage.as_ref())?;
     let mut log = Appender::resume(Arc::clone(storage), tail)?;
     let next_segment = log.position().segment.next();

@@ -6,6 +6,9 @@ use rewardpool_core::format::FormatError;
 use rewardpool_core::snapshot::SnapshotError;
 use rewardpool_core::violation::Violation;
 
+/// Where the state begins in a snapshot's file.
+pub(crate) const SNAPSHOT_BODY: usize = 76;
+
 /// A failure of the engine. It holds what was being done to which file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -44,7 +47,7 @@ pub enum EngineError {
         source: Box<Violation>,
     },
     /// A snapshot is intact, but does not hold a state.
-    #[error("{file} is corrupt at offset 76: it does not hold a state")]
+    #[error("{file} is corrupt at offset {SNAPSHOT_BODY}: it does not hold a state")]
     Snapshot {
         /// The snapshot.
         file: String,
@@ -52,12 +55,14 @@ pub enum EngineError {
         source: SnapshotError,
     },
     /// A snapshot holds another state than the log before it gives.
-    #[error("{file} is corrupt at offset 76: it differs from the state that the log gives")]
+    #[error(
+        "{file} is corrupt at offset {SNAPSHOT_BODY}: it differs from the state that the log gives"
+    )]
     SnapshotDiffers {
         /// The snapshot.
         file: String,
     },
-    /// The secret of a pool is missing or is not the one that the log is committed to.
+    /// The secret of a pool is not the one that the log is committed to.
     #[error("{file} is corrupt at offset 0: {because}")]
     Secret {
         /// The file.
@@ -65,9 +70,19 @@ pub enum EngineError {
         /// What is wrong with it.
         because: &'static str,
     },
-    /// The conservation law or another sum does not hold.
-    #[error("the state does not add up")]
-    State(#[source] Box<Violation>),
+    /// The conservation law or another sum does not hold at the end of what was read.
+    #[error("{file} is corrupt at or before offset {offset}: the state does not add up")]
+    State {
+        /// The last file that was read: a segment, or the snapshot when no record follows it.
+        file: String,
+        /// Where in it the reading ended.
+        offset: usize,
+        /// What does not add up.
+        source: Box<Violation>,
+    },
+    /// The state does not take a record that it decided itself, which is a defect.
+    #[error("the state does not take a record that it decided")]
+    Decided(#[source] Box<Violation>),
     /// The operating system gave no random numbers.
     #[error("the operating system gives no random numbers: {0}")]
     Random(String),
@@ -84,7 +99,7 @@ pub enum EngineError {
 
 impl From<Violation> for EngineError {
     fn from(violation: Violation) -> Self {
-        Self::State(Box::new(violation))
+        Self::Decided(Box::new(violation))
     }
 }
 
@@ -98,12 +113,33 @@ impl EngineError {
             | Self::Snapshot { .. }
             | Self::SnapshotDiffers { .. }
             | Self::Secret { .. }
-            | Self::State(_) => true,
+            | Self::State { .. } => true,
             Self::Directory { .. }
             | Self::Random(_)
             | Self::Thread(_)
             | Self::Output(_)
+            | Self::Decided(_)
             | Self::Panicked(_) => false,
+        }
+    }
+
+    /// The file that this is about, and the offset if it has one.
+    pub fn place(&self) -> Option<(&str, Option<u64>)> {
+        match self {
+            Self::Log(error) => error.place(),
+            Self::Format { file, offset, .. }
+            | Self::Record { file, offset, .. }
+            | Self::State { file, offset, .. } => Some((file, Some(*offset as u64))),
+            Self::Snapshot { file, .. } | Self::SnapshotDiffers { file } => {
+                Some((file, Some(SNAPSHOT_BODY as u64)))
+            }
+            Self::Secret { file, .. } => Some((file, Some(0))),
+            Self::Directory { .. }
+            | Self::Random(_)
+            | Self::Thread(_)
+            | Self::Output(_)
+            | Self::Decided(_)
+            | Self::Panicked(_) => None,
         }
     }
 

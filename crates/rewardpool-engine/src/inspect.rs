@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use rewardpool_core::format::{Format, json_line};
 use rewardpool_core::generator::Secret;
 use rewardpool_core::ids::Lsn;
 use rewardpool_core::record::Record;
 use rewardpool_core::state::State;
+use rewardpool_wal::storage::Storage;
 use rewardpool_wal::{DirectoryLock, Error, LogReader, SnapshotFile, segment_name, snapshot_name};
 
 use crate::config::StorageKind;
 use crate::engine::open_storage;
 use crate::error::EngineError;
-use crate::recovery::{RecoveryReport, decode_snapshot, known_format, recover, replay};
+pub use crate::examine::{Examination, Outlook, examine, examine_storage};
+use crate::recovery::{
+    RecoveryReport, SEGMENT_FORMAT, check_sums, decode_snapshot, known_format, recover, replay,
+};
 use crate::secrets::load_secrets;
 
 /// How a segment ends.
@@ -109,7 +114,7 @@ pub fn segments(directory: &Path) -> Result<Vec<SegmentInfo>, EngineError> {
     let mut found = BTreeMap::new();
     for &number in reader.segments() {
         let header = reader.segment_header(number)?;
-        let format = known_format(number, header.format)?;
+        let format = known_format(number, SEGMENT_FORMAT, header.format)?;
         let info = SegmentInfo {
             name: segment_name(number),
             bytes: header.bytes,
@@ -241,13 +246,19 @@ pub struct Seen<'a> {
 
 /// Replays all there is, from the oldest snapshot to the end, and checks every checksum, every
 /// snapshot against the state that the log gives, the secrets, and the conservation law.
+///
+/// # Errors
+/// The first damage that [`examine`] finds.
 pub fn verify(directory: &Path) -> Result<VerifyReport, EngineError> {
-    struct Strict;
-    impl Visitor for Strict {}
-    walk(directory, &mut Strict)
+    let Examination { damages, verified, .. } = examine(directory)?;
+    match damages.into_iter().next() {
+        Some(damage) => Err(damage),
+        None => Ok(verified.expect("what is not damaged was verified")),
+    }
 }
 
-/// Does the same with a visitor, who decides whether a snapshot that differs is an error.
+/// Replays all there is, from the oldest snapshot to the end, before the eyes of a visitor, who
+/// decides whether a snapshot that differs is an error.
 pub fn walk(directory: &Path, visitor: &mut dyn Visitor) -> Result<VerifyReport, EngineError> {
     let _lock = DirectoryLock::shared(directory)?;
     let reader = open(directory)?;
@@ -269,7 +280,7 @@ pub fn walk(directory: &Path, visitor: &mut dyn Visitor) -> Result<VerifyReport,
         }
         Ok(())
     })?;
-    state.check()?;
+    check_sums(&state, &replayed, &oldest)?;
     visitor
         .end(&state, &load_secrets(open_storage(directory, StorageKind::File)?.as_ref(), &state)?);
     Ok(VerifyReport {
@@ -293,27 +304,43 @@ pub fn load(directory: &Path) -> Result<(State, RecoveryReport), EngineError> {
 }
 
 fn open(directory: &Path) -> Result<LogReader, EngineError> {
-    let storage = open_storage(directory, StorageKind::File)?;
+    read_log(open_storage(directory, StorageKind::File)?)
+}
+
+/// The log in a directory that must hold one.
+pub(crate) fn read_log(storage: Arc<dyn Storage>) -> Result<LogReader, EngineError> {
     let because = "the directory holds no log of a reward pool";
     let missing = || Error::Missing { file: "POOL".to_owned(), because };
     Ok(LogReader::open(storage)?.ok_or_else(missing)?)
 }
 
-/// The oldest snapshot with the segment that goes on from it. A crash in the middle of pruning may
-/// leave older ones behind, which nothing needs.
-fn oldest(reader: &LogReader) -> Result<(SnapshotFile, State), EngineError> {
+/// The oldest good snapshot with the segment that goes on from it. A crash in the middle of pruning
+/// may leave older ones behind, which nothing needs.
+pub(crate) fn oldest(reader: &LogReader) -> Result<(SnapshotFile, State), EngineError> {
     let because = "a log always has a snapshot to start from";
     let missing = || Error::Missing { file: "snapshot".to_owned(), because };
     let first_segment = reader.segments().first().copied();
     let (newest, older) = reader.snapshots().split_last().ok_or_else(missing)?;
     for &lsn in older {
-        let snapshot = reader.load_snapshot(lsn)?;
-        if first_segment.is_some_and(|first| snapshot.header.next_segment >= first) {
-            let state = decode_snapshot(&snapshot)?;
-            return Ok((snapshot, state));
+        match load_snapshot(reader, lsn) {
+            Ok((snapshot, state)) => {
+                if first_segment.is_some_and(|first| snapshot.header.next_segment >= first) {
+                    return Ok((snapshot, state));
+                }
+            }
+            Err(error) if error.is_corruption() => {}
+            Err(error) => return Err(error),
         }
     }
-    let snapshot = reader.load_snapshot(*newest)?;
+    load_snapshot(reader, *newest)
+}
+
+/// A snapshot and the state that it holds.
+pub(crate) fn load_snapshot(
+    reader: &LogReader,
+    lsn: u64,
+) -> Result<(SnapshotFile, State), EngineError> {
+    let snapshot = reader.load_snapshot(lsn)?;
     let state = decode_snapshot(&snapshot)?;
     Ok((snapshot, state))
 }

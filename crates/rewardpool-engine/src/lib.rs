@@ -51,6 +51,7 @@ mod compactor;
 mod config;
 mod engine;
 mod error;
+mod examine;
 mod handle;
 pub mod inspect;
 mod progress;

@@ -3,15 +3,22 @@
 use std::time::Duration;
 
 use rewardpool_core::format::{Decoder, Format};
+use rewardpool_core::generator::Generator;
 use rewardpool_core::ids::{Lsn, Outcome};
 use rewardpool_core::record::Record;
 use rewardpool_core::state::State;
+use rewardpool_wal::storage::Storage;
 use rewardpool_wal::{
-    Batch, LogReader, Replayed, SegmentHeader, SegmentNumber, SnapshotFile, segment_name,
+    Batch, Error, LogReader, Replayed, SegmentHeader, SegmentNumber, SnapshotFile, segment_name,
     snapshot_name,
 };
 
-use crate::error::EngineError;
+use crate::error::{EngineError, SNAPSHOT_BODY};
+use crate::secrets::load_all;
+
+/// Where the format stands in the header of a segment, and in that of a batch.
+pub(crate) const SEGMENT_FORMAT: usize = 16;
+const BATCH_FORMAT: usize = 60;
 
 /// What a start found.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +61,7 @@ pub(crate) fn recover(
     let mut state = decode_snapshot(&snapshot)?;
     let before = state.last_request_id();
     let replayed = replay(reader, &snapshot, last, &mut state, &mut |_, _, _, _| Ok(()))?;
-    state.check()?;
+    check_sums(&state, &replayed, &snapshot)?;
     let report = RecoveryReport {
         fresh: false,
         snapshot_lsn: snapshot.header.lsn,
@@ -68,6 +75,35 @@ pub(crate) fn recover(
         duration: Duration::ZERO,
     };
     Ok(Recovered { state, replayed, report })
+}
+
+/// Everything that a start reads, and may refuse, before it writes anything.
+pub(crate) fn recover_to_serve(
+    storage: &dyn Storage,
+    reader: &LogReader,
+) -> Result<(Recovered, Vec<Generator>), EngineError> {
+    let recovered = recover(reader, None)?;
+    let tail = &recovered.replayed.tail;
+    known_format(tail.segment(), SEGMENT_FORMAT, tail.format())?;
+    let generators = load_all(storage, &recovered.state)?;
+    Ok((recovered, generators))
+}
+
+/// Counts everything again after the last record.
+pub(crate) fn check_sums(
+    state: &State,
+    replayed: &Replayed,
+    snapshot: &SnapshotFile,
+) -> Result<(), EngineError> {
+    state.check().map_err(|violation| {
+        let source = Box::new(violation);
+        if replayed.records == 0 {
+            let (file, offset) = (snapshot_name(snapshot.header.lsn), SNAPSHOT_BODY);
+            return EngineError::State { file, offset, source };
+        }
+        let (file, offset) = (segment_name(replayed.tail.segment()), replayed.tail.offset());
+        EngineError::State { file, offset, source }
+    })
 }
 
 pub(crate) fn decode_snapshot(snapshot: &SnapshotFile) -> Result<State, EngineError> {
@@ -105,14 +141,21 @@ pub(crate) fn replay(
     reader.replay(&snapshot.header, last, &mut apply)
 }
 
-/// The format of a segment's records.
+/// The format of records, whose number stands at this offset of the segment.
 ///
 /// # Errors
 /// When it is of a version that this program does not know.
-pub(crate) fn known_format(segment: SegmentNumber, id: u8) -> Result<Format, EngineError> {
-    let (found, supported) = (u32::from(id), u32::from(Format::StringLine.id()));
-    let unknown =
-        || rewardpool_wal::Error::Version { file: segment_name(segment), found, supported };
+pub(crate) fn known_format(
+    segment: SegmentNumber,
+    offset: usize,
+    id: u8,
+) -> Result<Format, EngineError> {
+    let unknown = || Error::Version {
+        file: segment_name(segment),
+        offset: offset as u64,
+        found: u32::from(id),
+        supported: u32::from(Format::StringLine.id()),
+    };
     Ok(Format::from_id(id).ok_or_else(unknown)?)
 }
 
@@ -124,7 +167,7 @@ fn apply_batch(
     observe: Observer<'_>,
 ) -> Result<(), EngineError> {
     let file = || segment_name(header.number);
-    let format = known_format(header.number, batch.format)?;
+    let format = known_format(header.number, batch.offset + BATCH_FORMAT, batch.format)?;
     let mut lsn = Lsn::new(batch.first_lsn).expect("the log begins at LSN 1");
     let mut decoder = Decoder::new(format, batch.payload, lsn, batch.count);
     loop {

@@ -22,6 +22,7 @@ use rewardpool_proto::v1::pool_admin_server::PoolAdminServer;
 use rewardpool_proto::v1::reward_pool_server::RewardPoolServer;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
+use tonic::service::Routes;
 use tonic::transport::server::{Router, TcpIncoming};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -176,14 +177,7 @@ impl Service {
         } else {
             None
         };
-        let info = StatusInfo {
-            version: env!("CARGO_PKG_VERSION"),
-            storage: config.wal.storage.name(),
-            format: config.wal.format.name(),
-            recovery: engine.recovery().clone(),
-            ready_at: Instant::now(),
-        };
-        Ok((listener, info))
+        Ok((listener, status_info(engine, config)))
     }
 
     /// Where it listens, with the port that was taken for port 0. `None` without a gRPC server.
@@ -265,23 +259,7 @@ impl Service {
     }
 
     fn router(&self, edge: Edge, health: HealthReporter) -> Router {
-        let draws = RewardPoolServer::new(RewardPoolService::new(edge.clone()))
-            .max_decoding_message_size(REQUEST_BYTES_MAX);
-        let seed = RewardPoolServiceServer::new(SeedService::new(edge.clone()))
-            .max_decoding_message_size(REQUEST_BYTES_MAX);
-        let admin = PoolAdminServer::new(PoolAdminService::new(edge, self.info.clone()))
-            .max_decoding_message_size(ADMIN_REQUEST_BYTES_MAX);
-        let health = tonic_health::server::HealthService::from_health_reporter(health);
-        let health = tonic_health::pb::health_server::HealthServer::new(health)
-            .max_decoding_message_size(REQUEST_BYTES_MAX);
         let is_local = self.address.is_some_and(|address| address.ip().is_loopback());
-        let reflection = is_local.then(|| {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-                .build_v1()
-                .expect("the descriptors are generated")
-        });
         tonic::transport::Server::builder()
             .max_concurrent_streams(STREAMS_MAX)
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
@@ -289,12 +267,47 @@ impl Service {
             .http2_max_header_list_size(HEADERS_BYTES_MAX)
             .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
             .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
-            .add_service(draws)
-            .add_service(seed)
-            .add_service(admin)
-            .add_service(health)
-            .add_optional_service(reflection)
+            .add_routes(services(edge, self.info.clone(), health, is_local))
     }
+}
+
+/// The gRPC services over an engine, without a socket, as [`Service::run`] serves them. Streams end
+/// when `stopping` becomes true or its sender is gone.
+pub fn routes(engine: &Engine, config: &Config, stopping: watch::Receiver<bool>) -> Routes {
+    let edge = Edge { handle: engine.handle(), stopping };
+    services(edge, status_info(engine, config), HealthReporter::new(), false)
+}
+
+fn status_info(engine: &Engine, config: &Config) -> StatusInfo {
+    StatusInfo {
+        version: env!("CARGO_PKG_VERSION"),
+        storage: config.wal.storage.name(),
+        format: config.wal.format.name(),
+        recovery: engine.recovery().clone(),
+        ready_at: Instant::now(),
+    }
+}
+
+fn services(edge: Edge, info: StatusInfo, health: HealthReporter, has_reflection: bool) -> Routes {
+    let draws = RewardPoolServer::new(RewardPoolService::new(edge.clone()))
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let seed = RewardPoolServiceServer::new(SeedService::new(edge.clone()))
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let admin = PoolAdminServer::new(PoolAdminService::new(edge, info))
+        .max_decoding_message_size(ADMIN_REQUEST_BYTES_MAX);
+    let health = tonic_health::server::HealthService::from_health_reporter(health);
+    let health = tonic_health::pb::health_server::HealthServer::new(health)
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let routes = Routes::new(draws).add_service(seed).add_service(admin).add_service(health);
+    if !has_reflection {
+        return routes;
+    }
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .expect("the descriptors are generated");
+    routes.add_service(reflection)
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {

@@ -158,6 +158,45 @@ fn a_damaged_log_is_65_with_its_place() {
         assert!(told.contains("wal.000"), "{told}");
         assert!(told.contains("hint: copy the directory"), "{told}");
     }
+    let told = directory.run("verify", 65);
+    assert!(told.contains(&format!("wal.000 is corrupt at offset {sector}")), "{told}");
+    assert!(told.contains("a start would refuse"), "{told}");
+}
+
+/// A start does not need every file. `verify` still tells of each damage, and of the start.
+#[test]
+fn all_damages_are_told_and_what_a_start_would_do() {
+    let (directory, engine) = Directory::filled();
+    engine.handle().take_snapshot(PATIENCE).unwrap();
+    engine.stop().unwrap();
+    let good = directory.json("verify");
+    assert_eq!((&good["good"], &good["damages"]), (&true.into(), &Value::Array(Vec::new())));
+    let older = directory.json("snapshot ls")["snapshots"][0]["name"].take();
+    let path = directory.path.join(older.as_str().unwrap());
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[80] ^= 1;
+    fs::write(path, &bytes).unwrap();
+
+    let told = directory.run("verify", 65);
+    assert!(told.contains("a start would succeed, from snapshot."), "{told}");
+    let output = directory.command("verify -o json").output().unwrap();
+    assert_eq!(output.status.code(), Some(65));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["good"], &report["start"]), (&false.into(), &good["start"]));
+    let damages = report["damages"].as_array().unwrap();
+    assert_eq!((damages.len(), &damages[0]["file"]), (1, &older));
+    assert_eq!(number(&damages[0]["offset"]), u64::try_from(bytes.len()).unwrap() - 32);
+
+    let parts = ["wal.001", "secret.0"].map(|name| directory.path.join(name));
+    fs::remove_file(&parts[0]).unwrap();
+    fs::write(&parts[1], "none").unwrap();
+    let output = directory.command("verify").output().unwrap();
+    assert_eq!(output.status.code(), Some(65));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("is damaged; a start would refuse\n"), "{told}");
+    for name in ["wal.001", "secret.0", older.as_str().unwrap()] {
+        assert!(told.lines().any(|line| line.starts_with(name)), "{told}");
+    }
 }
 
 #[test]
@@ -169,6 +208,27 @@ fn a_directory_without_a_log_is_74() {
         let told = directory.run(arguments, 74);
         assert!(told.contains("holds no log of a reward pool; hint: "), "{told}");
     }
+}
+
+/// What a later program wrote is no damage, but it is refused like one, before anything is changed.
+#[test]
+fn a_directory_of_a_later_version_is_65_and_stays_as_it_is() {
+    let directory = Directory::stopped();
+    let mark = "rewardpool\nformat 2\nuuid 30313233343536373839616263646566\ncrc32c 2ad48b42\n";
+    fs::write(directory.path.join("POOL"), mark).unwrap();
+    let before = contents(&directory.path);
+    for arguments in ["verify", "state", "wal ls", "wal cat", "snapshot ls"] {
+        let told = directory.run(arguments, 65);
+        let reason = "POOL has format version 2 at offset 11, this program reads version 1";
+        assert!(told.contains(reason), "{told}");
+    }
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_rewardpool"));
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--working-dir"]).arg(&directory.path);
+    let Output { status, stderr, .. } = serve.output().unwrap();
+    let told = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(65), "{told}");
+    assert!(told.contains("POOL has format version 2"), "{told}");
+    assert!(contents(&directory.path) == before, "a refusal changes nothing");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What can go wrong with the files of a log, with file and offset as fields.
 use std::io;
 
+use crate::identity::FORMAT_VERSION;
+
 /// A failure while reading or writing the log.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -26,10 +28,15 @@ pub enum Error {
         fault: Fault,
     },
     /// A file is of a version that this program does not know.
-    #[error("{file} has format version {found}, this program reads version {supported}")]
+    #[error(
+        "{file} has format version {found} at offset {offset}, this program reads version \
+         {supported}"
+    )]
     Version {
         /// The file, relative to the working directory.
         file: String,
+        /// Where in the file the version stands.
+        offset: u64,
         /// Its version.
         found: u32,
         /// The newest version that this program reads.
@@ -58,6 +65,10 @@ impl Error {
         Self::Corrupt { file: file.to_owned(), offset: offset as u64, fault }
     }
 
+    pub(crate) fn version(file: &str, offset: u64, found: u32) -> Self {
+        Self::Version { file: file.to_owned(), offset, found, supported: FORMAT_VERSION }
+    }
+
     /// Whether the cause is a full disk, a quota or a size limit: nothing is broken, and the same
     /// operation may succeed later.
     pub fn is_out_of_space(&self) -> bool {
@@ -66,6 +77,17 @@ impl Error {
             source.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
         )
+    }
+
+    /// The file that this is about, and the offset if it has one; `None` for the whole directory.
+    pub fn place(&self) -> Option<(&str, Option<u64>)> {
+        match self {
+            Self::Corrupt { file, offset, .. } | Self::Version { file, offset, .. } => {
+                Some((file, Some(*offset)))
+            }
+            Self::Io { file, .. } | Self::Missing { file, .. } => Some((file, None)),
+            Self::Locked(_) => None,
+        }
     }
 
     /// Whether a file holds something else than what was written, or is gone.

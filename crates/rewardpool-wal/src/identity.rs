@@ -58,8 +58,7 @@ impl Identity {
         let version = lines.next().and_then(|line| line.strip_prefix("format ")?.parse().ok());
         let version: u32 = version.ok_or_else(|| corrupt(11, Fault::Header("format")))?;
         if version != FORMAT_VERSION {
-            let file = IDENTITY.to_owned();
-            return Err(Error::Version { file, found: version, supported: FORMAT_VERSION });
+            return Err(Error::version(IDENTITY, 11, version));
         }
         let uuid = lines.next().and_then(|line| parse_hex(line.strip_prefix("uuid ")?));
         let identity = Self { uuid: uuid.ok_or_else(|| corrupt(20, Fault::Header("uuid")))? };

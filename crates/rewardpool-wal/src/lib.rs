@@ -16,6 +16,7 @@ mod scan;
 mod segment;
 mod snapshot;
 pub mod storage;
+mod survey;
 
 pub use appender::{Appender, Committed, EPOCH, Position};
 pub use batch::{Batch, SECTOR};

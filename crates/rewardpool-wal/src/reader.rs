@@ -15,6 +15,7 @@ use crate::scan::{Scanned, Torn, scan};
 use crate::segment::SegmentHeader;
 use crate::snapshot::{SnapshotFile, SnapshotHeader};
 use crate::storage::Storage;
+use crate::survey::successor_missing;
 
 /// A directory that holds a log.
 pub struct LogReader {
@@ -71,6 +72,11 @@ impl Tail {
     /// The last segment that was begun.
     pub fn segment(&self) -> SegmentNumber {
         self.header.number
+    }
+
+    /// Where its last batch ends in it.
+    pub fn offset(&self) -> usize {
+        self.scanned.offset
     }
 }
 
@@ -179,9 +185,7 @@ impl LogReader {
             let stop = next_header.filter(|_| !next_is_empty).map(|next| next.first_lsn - 1);
             let scanned = scan(&header, &bytes, stop, visit)?;
             if scanned.is_closed && next.is_none() && !is_on(Mutant::ClosingIgnored) {
-                let because = "the segment before it was closed";
-                let file = segment_name(header.number.next());
-                return Err(Error::Missing { file, because }.into());
+                return Err(successor_missing(header.number).into());
             }
             records += scanned.records;
             durable_lsn = durable_lsn.max(scanned.durable_lsn);
@@ -227,7 +231,7 @@ impl LogReader {
         Ok(numbers)
     }
 
-    fn read_segment(
+    pub(crate) fn read_segment(
         &self,
         number: SegmentNumber,
         into: &mut Vec<u8>,
@@ -240,7 +244,7 @@ impl LogReader {
 
 /// Whether a segment has a successor that goes on exactly where it ends. `false` when the
 /// successor was made but never begun, because the closing batch did not get to the disk.
-fn is_continued(
+pub(crate) fn is_continued(
     scanned: &Scanned,
     header: &SegmentHeader,
     next: &SegmentHeader,
@@ -265,7 +269,7 @@ fn is_continued(
     Err(discontinuous(next))
 }
 
-fn check_end(
+pub(crate) fn check_end(
     reader: &LogReader,
     header: &SegmentHeader,
     scanned: &Scanned,
@@ -287,7 +291,7 @@ fn discontinuous(header: &SegmentHeader) -> Error {
 }
 
 /// Whether nothing was ever written behind the header.
-fn is_untouched(bytes: &[u8]) -> bool {
+pub(crate) fn is_untouched(bytes: &[u8]) -> bool {
     bytes[SECTOR..].iter().all(|&byte| byte == 0)
 }
 

@@ -94,7 +94,7 @@ impl SegmentHeader {
         }
         let version = u32_at(sector, 8);
         if version != FORMAT_VERSION {
-            return Err(Error::Version { file: name, found: version, supported: FORMAT_VERSION });
+            return Err(Error::version(&name, 8, version));
         }
         let uuid = sector[24..40].try_into().expect("the range has 16 bytes");
         let header = Self {

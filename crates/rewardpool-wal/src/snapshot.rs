@@ -112,7 +112,7 @@ impl SnapshotFile {
         }
         let version = u32_at(&bytes, 8);
         if version != FORMAT_VERSION {
-            return Err(Error::Version { file: name, found: version, supported: FORMAT_VERSION });
+            return Err(Error::version(&name, 8, version));
         }
         let expected = u64_at(&bytes, 56).saturating_add(least as u64);
         if expected != found {

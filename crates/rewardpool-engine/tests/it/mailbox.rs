@@ -39,7 +39,7 @@ impl ReplyPort for Count {
 }
 
 /// Hands a reply to the thread that waits for it.
-struct Forward(Sender<Reply>);
+pub(crate) struct Forward(pub(crate) Sender<Reply>);
 
 impl ReplyPort for Forward {
     fn deliver(&self, reply: Reply) {

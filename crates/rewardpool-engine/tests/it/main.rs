@@ -9,6 +9,7 @@ mod concurrency;
 mod copy;
 mod fixture;
 mod full_disk;
+mod golden;
 mod inspection;
 mod life;
 mod mailbox;

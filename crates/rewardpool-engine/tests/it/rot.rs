@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rewardpool_engine::core::format::Format;
+use rewardpool_engine::inspect::Examination;
 use rewardpool_engine::{Engine, EngineConfig, Handle, StorageKind, inspect};
 
 use crate::copy::copy_running;
@@ -23,13 +24,39 @@ type Files = BTreeMap<String, Vec<u8>>;
 struct Tally {
     same: usize,
     refused: usize,
+    /// Starts that went well although the examination told of damage.
+    told: usize,
+}
+
+/// Looks at a directory before it is opened: each damage has its place, and nothing is changed.
+fn examined(at: &EngineConfig, damaged: &Files, good: &str, what: &str) -> Examination {
+    let found = inspect::examine(&at.directory).unwrap_or_else(|error| panic!("{what}: {error:?}"));
+    for damage in &found.damages {
+        let (file, offset) = damage.place().unwrap_or_else(|| panic!("{what}: {damage:?}"));
+        let text = damage.to_string();
+        assert!(text.contains(file), "{what}: {text}");
+        match offset {
+            Some(offset) => assert!(text.contains(&format!("offset {offset}")), "{what}: {text}"),
+            None => assert!(text.contains("is missing"), "{what}: {text}"),
+        }
+    }
+    if let Some(start) = &found.start {
+        assert!(picture(&start.state) == good, "{what}: the examination gives another state");
+    }
+    assert!(found.start.is_some() || !found.damages.is_empty(), "{what}: refused without damage");
+    assert!(found.verified.is_some() || !found.damages.is_empty(), "{what}: nothing was found");
+    assert!(files(&at.directory) == *damaged, "{what}: the examination changed a file");
+    found
 }
 
 /// Opens a directory of these files, which differ from a good one by one damage.
 fn probe(at: &EngineConfig, damaged: &Files, good: &str, what: &str, tally: &mut Tally) {
     write_files(&at.directory, damaged);
+    let found = examined(at, damaged, good, what);
     match Engine::open(at) {
         Ok(engine) => {
+            assert!(found.start.is_some(), "{what}: a start that should refuse");
+            tally.told += usize::from(!found.damages.is_empty());
             engine.stop().unwrap();
             assert!(stored(&at.directory) == good, "{what}: another state");
             tally.same += 1;
@@ -40,6 +67,9 @@ fn probe(at: &EngineConfig, damaged: &Files, good: &str, what: &str, tally: &mut
             let names = ["POOL", "secret.", "wal.", "snapshot"];
             assert!(names.iter().any(|name| text.contains(name)), "{what}: {text}");
             assert!(files(&at.directory) == *damaged, "{what}: a refusal changed a file");
+            assert!(found.start.is_none(), "{what}: a start that should succeed");
+            assert_eq!(found.damages[0].place(), error.place(), "{what}");
+            assert_eq!(found.damages[0].to_string(), text, "{what}");
             tally.refused += 1;
         }
     }
@@ -107,26 +137,40 @@ fn rot(format: Format, storage: StorageKind, items: usize) {
         let (state, _) = inspect::load(source).unwrap();
         assert_eq!(state.last_request_id(), last);
         let tally = damage_everything(&small(scratch.path()), &files(source), &picture(&state));
-        assert!(tally.same > 0 && tally.refused > 0, "{tally:?}");
+        let damages = u64::try_from(tally.same + tally.refused).unwrap();
+        rewardpool_tally::record("T3 rot on files, verify and start agree", damages, damages, 0);
+        assert!(tally.same > 0 && tally.refused > 0 && tally.told > 0, "{tally:?}");
     }
 }
 
 #[test]
 fn rot_in_binary_files() {
     rot(Format::Binary, StorageKind::File, 5);
+}
+
+#[test]
+fn rot_in_binary_files_with_long_snapshots() {
     rot(Format::Binary, StorageKind::Mmap, 200);
 }
 
 #[test]
 fn rot_in_json_files() {
     rot(Format::Json, StorageKind::Mmap, 5);
+}
+
+#[test]
+fn rot_in_json_files_with_long_snapshots() {
     rot(Format::Json, StorageKind::File, 100);
 }
 
 #[test]
 fn rot_in_string_line_files() {
-    rot(Format::StringLine, StorageKind::File, 100);
     rot(Format::StringLine, StorageKind::Mmap, 5);
+}
+
+#[test]
+fn rot_in_string_line_files_with_long_snapshots() {
+    rot(Format::StringLine, StorageKind::File, 100);
 }
 
 #[test]
@@ -186,4 +230,50 @@ fn the_loss_of_the_last_segments_is_noticed() {
         lost += 1;
     }
     assert!(lost >= 2, "only {lost} segments follow the newest snapshot");
+}
+
+/// Each file that holds more than a segment's zeros is told by its name when a byte of it changes,
+/// whether a start needs it or not.
+#[test]
+fn every_damaged_file_is_told_also_those_that_a_start_does_not_need() {
+    for format in Format::ALL {
+        let (place, scratch) = (directory(), directory());
+        let small = |directory: &Path| EngineConfig {
+            segment_bytes: SEGMENT_BYTES,
+            ..config(directory, format, StorageKind::File)
+        };
+        let engine = Engine::open(&small(place.path())).unwrap();
+        fill(&engine.handle(), 200);
+        engine.stop().unwrap();
+        let original = files(place.path());
+        let (state, _) = inspect::load(place.path()).unwrap();
+        let snapshots = inspect::snapshots(place.path()).unwrap();
+        assert_eq!(snapshots.len(), 2);
+        let at = small(scratch.path());
+        // All files at once: no damage hides another.
+        let mut all = original.clone();
+        for (name, bytes) in &original {
+            let mut damaged = original.clone();
+            // In a segment the first byte of the first payload, else one in the middle.
+            let place = if name.starts_with("wal.") { 512 + 64 } else { bytes.len() / 2 };
+            for files in [&mut damaged, &mut all] {
+                files.get_mut(name).unwrap()[place] ^= 1;
+            }
+            write_files(&at.directory, &damaged);
+            let found = examined(&at, &damaged, &picture(&state), name);
+            let told = |file: &str| found.damages.iter().any(|d| d.place().unwrap().0 == file);
+            assert!(told(name), "{format} {name}: {:?}", found.damages);
+            assert!(found.start.is_some() || found.damages[0].place().unwrap().0 == name);
+            assert!(inspect::verify(&at.directory).is_err());
+        }
+        all.insert("POOL".to_owned(), original["POOL"].clone());
+        write_files(&at.directory, &all);
+        let found = examined(&at, &all, &picture(&state), "all files");
+        let told: Vec<_> = found.damages.iter().map(|d| d.place().unwrap().0).collect();
+        // Which secrets are right stands in a snapshot, and there is no good one left.
+        let known = |name: &&String| !name.starts_with("secret.") && *name != "POOL";
+        for name in original.keys().filter(known) {
+            assert!(told.contains(&name.as_str()), "{format} {name}: {told:?}");
+        }
+    }
 }

@@ -15,6 +15,7 @@ mod snapshot;
 mod state;
 mod status;
 mod update;
+mod verify;
 mod wal;
 
 use clap::{Args, Parser, Subcommand};
@@ -85,7 +86,7 @@ enum Command {
     Status(status::StatusArgs),
     #[command(subcommand)]
     Wal(wal::WalCommand),
-    Verify(wal::VerifyArgs),
+    Verify(verify::VerifyArgs),
     #[command(subcommand)]
     Config(config::ConfigCommand),
 }
@@ -114,7 +115,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Snapshot(command)) => snapshot::run(&command, &addr, output),
         Some(Command::Status(args)) => status::run(&args, &addr, output),
         Some(Command::Wal(command)) => wal::run(&command, output),
-        Some(Command::Verify(args)) => wal::verify(&args, output),
+        Some(Command::Verify(args)) => verify::verify(&args, output),
         Some(Command::Config(command)) => config::run(&command, output),
     }
 }

@@ -1,14 +1,15 @@
-//! `wal` and `verify`: the log of a stopped service.
+//! `wal`: the log of a stopped service.
 use std::io::{self, Write};
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use rewardpool_engine::inspect::{self, SegmentInfo};
 use serde_json::{Value, json};
 
 use super::Failure;
 use super::directory::{DirectoryArgs, file_names};
 use super::failure::exit;
-use super::output::{self, Align, Format, Table, hexadecimal};
+use super::output::{self, Align, Format, Table};
+use super::verify::{VerifyArgs, verify};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,10 +22,6 @@ Examples:
   rewardpool wal cat | head
   rewardpool wal cat wal.003 --dir /var/lib/rewardpool
   rewardpool wal cat 3 | jq .";
-const VERIFY_EXAMPLES: &str = "\
-Examples:
-  rewardpool verify
-  rewardpool verify --dir /backup/rewardpool -o json && echo good";
 
 /// Look at the log of a stopped service
 #[derive(Subcommand, Debug)]
@@ -47,14 +44,6 @@ pub(crate) enum WalCommand {
     },
     /// The same as `rewardpool verify`
     Verify(VerifyArgs),
-}
-
-/// Replay a directory and check every hash and count in it; changes nothing
-#[derive(Args, Debug)]
-#[command(after_help = VERIFY_EXAMPLES)]
-pub(crate) struct VerifyArgs {
-    #[command(flatten)]
-    directory: DirectoryArgs,
 }
 
 fn parse_segment(text: &str) -> Result<u32, &'static str> {
@@ -171,41 +160,6 @@ fn json(segment: &SegmentInfo) -> Value {
         "status": segment.status.name(),
         "torn_at": segment.torn_at,
     })
-}
-
-/// Checks a directory as a whole.
-pub(crate) fn verify(args: &VerifyArgs, format: Format) -> Result<(), Failure> {
-    let report = args.directory.read(inspect::verify)?;
-    let state_sha256 = hexadecimal(&report.state_sha256);
-    output::print(
-        format,
-        || {
-            let directory = args.directory.path().display();
-            let found = output::fields([
-                ("segments", report.segments.to_string()),
-                ("snapshots", report.snapshots.to_string()),
-                ("records", report.records.to_string()),
-                ("draws", report.draws.to_string()),
-                ("last lsn", report.last_lsn.to_string()),
-                ("last request", report.last_request_id.to_string()),
-                ("torn bytes", report.torn_bytes.to_string()),
-                ("state sha256", state_sha256.clone()),
-            ]);
-            format!("{directory} is good\n\n{found}")
-        },
-        || {
-            json!({
-                "segments": report.segments,
-                "snapshots": report.snapshots,
-                "records": report.records,
-                "draws": report.draws,
-                "last_lsn": report.last_lsn,
-                "last_request_id": report.last_request_id,
-                "torn_bytes": report.torn_bytes,
-                "state_sha256": state_sha256,
-            })
-        },
-    )
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! What is wrong with a configuration file, and where.
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -56,10 +56,23 @@ impl fmt::Display for Lines<'_> {
         for (index, Fault { position, message }) in self.1.iter().enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
             let Position { line, column } = position;
-            write!(f, "{separator}{}:{line}:{column}: {message}", self.0.display())?;
+            write!(f, "{separator}{}:{line}:{column}: ", self.0.display())?;
+            write_plain(f, message)?;
         }
         Ok(())
     }
+}
+
+/// Writes a text that quotes the file: what would break the line or steer a terminal is escaped.
+fn write_plain(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    for letter in text.chars() {
+        if letter.is_control() {
+            write!(f, "{}", letter.escape_default())?;
+        } else {
+            f.write_char(letter)?;
+        }
+    }
+    Ok(())
 }
 
 /// The option that was probably meant: the nearest one, if it is near enough.

@@ -1,0 +1,9 @@
+//! The `string_line` decoder: whatever it takes, it wrote, and the other formats say the same.
+use rewardpool_core::format::Format;
+
+use crate::payload::round_trip;
+
+/// The first byte chooses position and names, the rest is a payload.
+pub fn format_string_line(data: &[u8]) {
+    round_trip(Format::StringLine, data);
+}
