@@ -1,0 +1,413 @@
+//! T7. Goal: whichever call to the operating system fails, and wherever the process dies, what was
+//! acknowledged is there after the next start, what was refused has no effect, and the process goes
+//! on or ends exactly as it promises.
+//! Method: the real binary does a fixed errand again and again, and each time another of its calls
+//! meets a fault, through a preloaded shim; then it is started again without the shim, and the
+//! checker compares what the client was told with the log.
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::thread;
+
+use rewardpool_checker::check::{Limits, check};
+use rewardpool_checker::history::{Event, FaultKind, Recorder, What};
+use rewardpool_checker::log;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::errand::{Errand, Ran};
+use crate::process::{End, Process};
+use crate::shim::{Call, Fault, Plan, Shim, calls};
+
+/// Lives that are tried at the same time.
+const WORKERS: usize = 2;
+/// The number of calls differs a little between runs; when so many in a row are not reached, the
+/// errand has no more.
+const UNREACHED: u64 = 3;
+const SIGKILL: i32 = 9;
+
+/// How the service is set up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Kind {
+    storage: &'static str,
+    format: &'static str,
+    start: Start,
+}
+
+/// What the start with the fault finds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Start {
+    /// Nothing, not even its directory.
+    Fresh,
+    /// What a killed service left behind.
+    Recovery,
+}
+
+/// A directory with its history.
+struct Place {
+    root: TempDir,
+    recorder: Recorder,
+    serial: AtomicU32,
+    kind: Kind,
+}
+
+impl Place {
+    /// In memory, where a sync costs nothing, if that is possible.
+    fn new(kind: Kind) -> Self {
+        let memory = Path::new("/dev/shm");
+        let root = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap();
+        let config = format!(
+            "pool:\n  catalog:\n    - {{ item_id: diamond, quantity: 40, weight: 30 }}\n    \
+             - {{ item_id: gold, quantity: 1000, weight: 30 }}\n    \
+             - {{ item_id: mud, quantity: -1, weight: 40 }}\n\
+             wal:\n  max_file_size_kb: 64\n  formatter: {}\n  storage: {}\n",
+            kind.format, kind.storage
+        );
+        fs::write(root.path().join("config.yaml"), config).unwrap();
+        fs::create_dir(root.path().join("work")).unwrap();
+        let recorder = Recorder::create(&root.path().join("history.jsonl")).unwrap();
+        Self { root, recorder, serial: AtomicU32::new(0), kind }
+    }
+
+    /// The same directory and history once more.
+    fn copy(&self, history: &[Event]) -> Self {
+        let copy = Self::new(self.kind);
+        for event in history {
+            copy.recorder.record(event.what.clone());
+        }
+        copy.serial.store(self.serial.load(Ordering::Relaxed), Ordering::Relaxed);
+        fs::create_dir(copy.data()).unwrap();
+        for entry in fs::read_dir(self.data()).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), copy.data().join(entry.file_name())).unwrap();
+        }
+        copy
+    }
+
+    fn data(&self) -> PathBuf {
+        self.root.path().join("work/data")
+    }
+
+    /// The calls below here are counted: in the working directory and in the one above it.
+    fn watched(&self) -> PathBuf {
+        self.root.path().join("work")
+    }
+
+    fn calls_log(&self) -> PathBuf {
+        self.root.path().join("calls")
+    }
+
+    fn serve(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rewardpool"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]);
+        command.arg(self.root.path().join("config.yaml"));
+        command.arg("--working-dir").arg(self.data());
+        command
+    }
+
+    fn record(&self, what: What) {
+        self.recorder.record(what);
+    }
+}
+
+/// What a run came to.
+#[derive(Debug)]
+struct Run {
+    /// The call that met the fault, if the errand has so many.
+    met: Option<Call>,
+    /// All its calls.
+    calls: Vec<Call>,
+    /// What is not as promised.
+    faults: Vec<String>,
+}
+
+/// The errand with a fault, then a life without one, then the verdict.
+fn try_fault(shim: &Shim, runtime: &Runtime, place: &Place, plan: Option<Plan>) -> Run {
+    let mut command = place.serve();
+    shim.preload(&mut command, &place.watched(), &place.calls_log(), plan);
+    if let Some(Plan { fault, at }) = plan {
+        place.record(What::Fault { kind: kind_of(fault), detail: format!("{fault:?} at {at}") });
+    }
+    let life = live(place, runtime, &mut command, async |client| client.run().await);
+    let calls = calls(&place.calls_log(), &place.watched());
+    let met = calls.iter().find(|call| call.is_met).cloned();
+    let mut faults = Vec::new();
+    let expected = match (plan, &met) {
+        (Some(Plan { fault, .. }), Some(call)) => promised(call, fault, life.has_served),
+        _ => &[GOES_ON],
+    };
+    if !expected.contains(&life.end) {
+        faults.push(format!("ended with {:?}, not with {expected:?}: {}", life.end, life.log));
+    }
+    if life.end == GOES_ON && life.ran == Ran::UntilTheServiceEnded {
+        faults.push(format!("it did not do its errand: {}", life.log));
+    }
+    place.record(What::Fault { kind: FaultKind::Healed, detail: String::new() });
+    faults.extend(recover_and_judge(place, runtime));
+    Run { met, calls, faults }
+}
+
+/// The exit of a service that was asked to stop.
+const GOES_ON: End = End::Code(0);
+/// The exit of a service that cannot write.
+const FAILED: End = End::Code(74);
+
+/// How the process may end that meets this fault.
+fn promised(call: &Call, fault: Fault, has_served: bool) -> &'static [End] {
+    // What is made ahead of need or aside of the log can wait for space; the log itself cannot.
+    let is_aside = ["wal.next.", "snapshot."].iter().any(|name| call.name().starts_with(name));
+    match fault {
+        Fault::Kill | Fault::KillAfter => &[End::Signal(SIGKILL)],
+        Fault::Short => &[GOES_ON],
+        // Whoever cannot remove an unused segment says so and goes on.
+        _ if call.function == "unlink" && call.name().starts_with("wal.next.") => &[GOES_ON],
+        Fault::Interrupted => match &*call.function {
+            "open" | "create" | "read" | "pwrite64" | "fdatasync" | "fsync" => &[GOES_ON],
+            // No system call of this kind is interrupted in practice; stopping is safe.
+            _ => &[GOES_ON, FAILED],
+        },
+        Fault::InputOutput => &[FAILED],
+        Fault::NoSpace | Fault::Quota if has_served && is_aside => &[GOES_ON],
+        Fault::NoSpace | Fault::Quota => &[FAILED],
+    }
+}
+
+fn kind_of(fault: Fault) -> FaultKind {
+    match fault {
+        Fault::Kill | Fault::KillAfter | Fault::Interrupted | Fault::Short => FaultKind::Nuisance,
+        Fault::InputOutput => FaultKind::InputOutput,
+        Fault::NoSpace | Fault::Quota => FaultKind::NoSpace,
+    }
+}
+
+/// A life of the service.
+struct Life {
+    end: End,
+    ran: Ran,
+    /// Whether it came so far that it listened.
+    has_served: bool,
+    log: String,
+}
+
+/// Starts the service, does an errand, and stops it if it still lives.
+fn live(
+    place: &Place,
+    runtime: &Runtime,
+    command: &mut Command,
+    errand: impl AsyncFnOnce(&mut Errand<'_>) -> Ran,
+) -> Life {
+    place.record(What::Spawn);
+    let process = Process::start(command);
+    let mut ran = Ran::UntilTheServiceEnded;
+    let has_served = process.address().is_some();
+    if let Some(address) = process.address() {
+        place.record(What::Ready { recovered_lsn: None });
+        ran = runtime.block_on(async {
+            match Errand::begin(&place.recorder, &place.serial, address).await {
+                Some(mut client) => errand(&mut client).await,
+                None => Ran::UntilTheServiceEnded,
+            }
+        });
+    }
+    if ran == Ran::ToItsEnd {
+        place.record(What::Terminate);
+        process.terminate();
+    }
+    let (end, log) = process.wait();
+    place.record(match end {
+        End::Signal(SIGKILL) => What::Kill,
+        End::Code(code) => What::Exit { code: Some(code) },
+        End::Signal(_) => What::Exit { code: None },
+    });
+    Life { end, ran, has_served, log }
+}
+
+/// Starts it without a fault: what was unknown is repeated, and a little more is drawn.
+fn recover_and_judge(place: &Place, runtime: &Runtime) -> Vec<String> {
+    let mut faults = Vec::new();
+    let unknown = unknown_draws(&place.recorder.read().unwrap());
+    let life = live(place, runtime, &mut place.serve(), async |client| {
+        match client.repeat(&unknown).await {
+            Ran::ToItsEnd => client.draws(2).await,
+            ran @ Ran::UntilTheServiceEnded => ran,
+        }
+    });
+    if life.end != GOES_ON || life.ran != Ran::ToItsEnd {
+        faults.push(format!("the next life ended with {:?}: {}", life.end, life.log));
+    }
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_rewardpool"));
+    let verified = verify.arg("verify").arg("--dir").arg(place.data()).output().unwrap();
+    if !verified.status.success() {
+        faults.push(format!("verify: {}", String::from_utf8_lossy(&verified.stderr)));
+    }
+    let history = place.recorder.read().unwrap();
+    match log::load(&place.data()) {
+        Ok(log) => {
+            let report = check(&history, &log, &Limits::default());
+            if !report.is_good() {
+                faults.push(report.to_string());
+            }
+        }
+        Err(error) => faults.push(format!("the log cannot be read: {error}")),
+    }
+    faults
+}
+
+/// The draws that no answer came to.
+fn unknown_draws(history: &[Event]) -> Vec<String> {
+    let mut unknown = Vec::new();
+    for event in history {
+        match &event.what {
+            What::Invoke { op, .. } if op.starts_with("draw-") => unknown.push(op.clone()),
+            What::Ok { op, .. } | What::Fail { op, .. } => unknown.retain(|known| known != op),
+            _ => {}
+        }
+    }
+    unknown
+}
+
+impl Call {
+    /// The file's name without its directories.
+    fn name(&self) -> &str {
+        self.file.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The function and the kind of file, without numbers: what a fault must have met at least once.
+    fn site(&self) -> String {
+        let name: String = self.name().chars().filter(|c| !c.is_ascii_digit()).collect();
+        format!("{} {name}", self.function)
+    }
+}
+
+/// All faults at all calls of one kind of service.
+#[derive(Default)]
+struct Sweep {
+    runs: u64,
+    failures: Vec<String>,
+    /// For each fault, the sites that met it.
+    met: BTreeMap<Fault, BTreeMap<String, u64>>,
+    /// The sites that any run had.
+    seen: BTreeMap<String, u64>,
+}
+
+/// Tries every fault at every call.
+fn sweep(kind: Kind) -> Option<Sweep> {
+    let shim = Shim::new()?;
+    let template = match kind.start {
+        Start::Fresh => None,
+        Start::Recovery => Some(killed_service(kind)),
+    };
+    let sweep = Mutex::new(Sweep::default());
+    for fault in Fault::ALL {
+        let (next, first_unreached) = (AtomicU64::new(1), AtomicU64::new(u64::MAX));
+        thread::scope(|scope| {
+            for _ in 0..WORKERS {
+                let worker = || {
+                    let runtime = one_thread();
+                    loop {
+                        let at = next.fetch_add(1, Ordering::Relaxed);
+                        let end = first_unreached.load(Ordering::Relaxed);
+                        if at >= end.saturating_add(UNREACHED) {
+                            return;
+                        }
+                        let plan = Plan { fault, at };
+                        let place = fresh_or_copy(kind, template.as_ref());
+                        let run = try_fault(&shim, &runtime, &place, Some(plan));
+                        if run.met.is_none() {
+                            first_unreached.fetch_min(at, Ordering::Relaxed);
+                        }
+                        sweep.lock().unwrap().add(plan, &run);
+                    }
+                };
+                thread::Builder::new().spawn_scoped(scope, worker).unwrap();
+            }
+        });
+    }
+    Some(sweep.into_inner().unwrap())
+}
+
+impl Sweep {
+    fn add(&mut self, Plan { fault, at }: Plan, run: &Run) {
+        for call in &run.calls {
+            *self.seen.entry(call.site()).or_default() += 1;
+        }
+        let met = run.met.as_ref();
+        if let Some(call) = met {
+            self.runs += 1;
+            *self.met.entry(fault).or_default().entry(call.site()).or_default() += 1;
+        }
+        for problem in &run.faults {
+            let met = met.map_or_else(|| "not met".to_owned(), Call::site);
+            self.failures.push(format!("{fault:?} at {at} ({met}): {problem}"));
+        }
+    }
+
+    /// The sites that never met a fault although the service has them.
+    fn missed(&self) -> String {
+        let mut missed = String::new();
+        for (fault, met) in &self.met {
+            for site in self.seen.keys().filter(|site| !met.contains_key(*site)) {
+                if *fault != Fault::Short || site.starts_with("pwrite64") {
+                    writeln!(missed, "{fault:?} never met {site}").unwrap();
+                }
+            }
+        }
+        missed
+    }
+}
+
+fn one_thread() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn fresh_or_copy(kind: Kind, template: Option<&(Place, Vec<Event>)>) -> Place {
+    template.map_or_else(|| Place::new(kind), |(place, history)| place.copy(history))
+}
+
+/// A directory as a kill leaves it, with a log of some draws.
+fn killed_service(kind: Kind) -> (Place, Vec<Event>) {
+    let (place, runtime) = (Place::new(kind), one_thread());
+    place.record(What::Spawn);
+    let mut process = Process::start(&mut place.serve());
+    place.record(What::Ready { recovered_lsn: None });
+    let address = process.address().expect("it serves").to_owned();
+    runtime.block_on(async {
+        let mut client = Errand::begin(&place.recorder, &place.serial, &address).await.unwrap();
+        assert_eq!(client.run().await, Ran::ToItsEnd);
+    });
+    process.kill();
+    assert_eq!(process.wait().0, End::Signal(SIGKILL));
+    place.record(What::Kill);
+    let history = place.recorder.read().unwrap();
+    (place, history)
+}
+
+fn sweep_all(kinds: &[Kind]) {
+    let (mut runs, mut failures) = (0, Vec::new());
+    for &kind in kinds {
+        let Some(sweep) = sweep(kind) else { return };
+        let missed = sweep.missed();
+        runs += sweep.runs;
+        println!("{kind:?}: {} faults met", sweep.runs);
+        failures.extend(sweep.failures.iter().map(|failure| format!("{kind:?}: {failure}")));
+        if !missed.is_empty() {
+            failures.push(format!("{kind:?}: {missed}"));
+        }
+    }
+    let count = u64::try_from(failures.len()).unwrap();
+    rewardpool_tally::record("T7 every system call", runs, runs, count);
+    assert!(failures.is_empty(), "{count} failures:\n{}", failures.join("\n"));
+    assert!(runs >= 1000, "the errand is too small: {runs}");
+}
+
+#[test]
+fn every_system_call_may_fail() {
+    sweep_all(&[
+        Kind { storage: "file", format: "binary", start: Start::Fresh },
+        Kind { storage: "mmap", format: "json", start: Start::Recovery },
+    ]);
+}
