@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::Path;
 
 use rewardpool_core::format::{Format, json_line};
+use rewardpool_core::generator::Secret;
+use rewardpool_core::ids::Lsn;
 use rewardpool_core::record::Record;
 use rewardpool_core::state::State;
 use rewardpool_wal::{DirectoryLock, Error, LogReader, SnapshotFile, segment_name, snapshot_name};
@@ -13,7 +15,7 @@ use crate::config::StorageKind;
 use crate::engine::open_storage;
 use crate::error::EngineError;
 use crate::recovery::{RecoveryReport, decode_snapshot, known_format, recover, replay};
-use crate::secrets::load_all;
+use crate::secrets::load_secrets;
 
 /// How a segment ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -197,30 +199,79 @@ pub fn cat(
     Ok(records)
 }
 
+/// Sees a log as [`walk`] replays it.
+pub trait Visitor {
+    /// The state of the oldest snapshot, where the log begins.
+    fn begin(&mut self, _state: &State) {}
+
+    /// A record, after it was applied to the state.
+    ///
+    /// # Errors
+    /// Ends the walk.
+    fn record(&mut self, _seen: &Seen<'_>) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// A snapshot, when the state has come to its position: the SHA-256 that stands in its file,
+    /// and whether it holds the state that the log gives.
+    ///
+    /// # Errors
+    /// Ends the walk.
+    fn snapshot(&mut self, lsn: u64, _sha256: [u8; 32], is_equal: bool) -> Result<(), EngineError> {
+        let file = snapshot_name(lsn);
+        if is_equal { Ok(()) } else { Err(EngineError::SnapshotDiffers { file }) }
+    }
+
+    /// The state at the end of the log, and the secrets of its pools in the order of their numbers.
+    fn end(&mut self, _state: &State, _secrets: &[Secret]) {}
+}
+
+/// A record on a walk.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// Its position.
+    pub lsn: Lsn,
+    /// Time of its batch, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// The record.
+    pub record: &'a Record<'a>,
+    /// The state that includes it.
+    pub state: &'a State,
+}
+
 /// Replays all there is, from the oldest snapshot to the end, and checks every checksum, every
 /// snapshot against the state that the log gives, the secrets, and the conservation law.
 pub fn verify(directory: &Path) -> Result<VerifyReport, EngineError> {
+    struct Strict;
+    impl Visitor for Strict {}
+    walk(directory, &mut Strict)
+}
+
+/// Does the same with a visitor, who decides whether a snapshot that differs is an error.
+pub fn walk(directory: &Path, visitor: &mut dyn Visitor) -> Result<VerifyReport, EngineError> {
     let _lock = DirectoryLock::shared(directory)?;
     let reader = open(directory)?;
     let (oldest, mut state) = oldest(&reader)?;
+    visitor.begin(&state);
+    visitor.snapshot(oldest.header.lsn, oldest.sha256, true)?;
     let before = state.last_request_id();
     let mut compared = 1;
     let mut body = Vec::new();
-    let replayed = replay(&reader, &oldest, None, &mut state, &mut |_, _, (lsn, _), state| {
+    let replayed = replay(&reader, &oldest, None, &mut state, &mut |_, batch, seen, state| {
+        let (lsn, record) = seen;
+        visitor.record(&Seen { lsn, time_ms: batch.time_ms, record, state })?;
         if reader.snapshots().binary_search(&lsn.number()).is_ok() {
             let snapshot = reader.load_snapshot(lsn.number())?;
             body.clear();
             state.encode(&mut body);
-            if snapshot.body() != body {
-                let file = snapshot_name(lsn.number());
-                return Err(EngineError::SnapshotDiffers { file });
-            }
+            visitor.snapshot(lsn.number(), snapshot.sha256, snapshot.body() == body)?;
             compared += 1;
         }
         Ok(())
     })?;
     state.check()?;
-    drop(load_all(open_storage(directory, StorageKind::File)?.as_ref(), &state)?);
+    visitor
+        .end(&state, &load_secrets(open_storage(directory, StorageKind::File)?.as_ref(), &state)?);
     Ok(VerifyReport {
         segments: replayed.segments,
         snapshots: compared,

@@ -30,6 +30,15 @@ pub(crate) fn load_all(
     storage: &dyn Storage,
     state: &State,
 ) -> Result<Vec<Generator>, EngineError> {
+    let secrets = load_secrets(storage, state)?;
+    Ok(secrets.iter().map(Generator::new).collect())
+}
+
+/// The same without the generators.
+pub(crate) fn load_secrets(
+    storage: &dyn Storage,
+    state: &State,
+) -> Result<Vec<Secret>, EngineError> {
     let pools = state.pools();
     pools.map(|pool| load(storage, pool.number, pool.commitment)).collect()
 }
@@ -38,7 +47,7 @@ fn load(
     storage: &dyn Storage,
     pool: PoolNumber,
     commitment: [u8; 32],
-) -> Result<Generator, EngineError> {
+) -> Result<Secret, EngineError> {
     let file = secret_name(pool.0);
     let wrong = |because| EngineError::Secret { file: file.clone(), because };
     let mut bytes = Vec::new();
@@ -47,7 +56,7 @@ fn load(
     if secret.commitment() != commitment {
         return Err(wrong("it is not the secret that the log is committed to"));
     }
-    Ok(Generator::new(&secret))
+    Ok(secret)
 }
 
 fn encode(secret: &Secret) -> String {

@@ -1,15 +1,12 @@
-//! One client with a fixed errand: so many draws with a snapshot in the middle, one call at a time,
-//! so that the service makes nearly the same system calls each time. Writes down what it is told.
+//! A fixed errand: so many draws with a snapshot in the middle, one call at a time, so that the
+//! service makes nearly the same system calls each time.
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rewardpool_checker::history::{Answer, Call, DrawAnswer, Recorder, What};
-use rewardpool_proto::v1::pool_admin_client::PoolAdminClient;
-use rewardpool_proto::v1::reward_pool_client::RewardPoolClient;
-use rewardpool_proto::v1::{DrawRequest, DrawResponse, TakeSnapshotRequest};
-use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
-use tonic_types::StatusExt as _;
+use rewardpool_checker::history::Recorder;
+
+use crate::client::{Client, DrawOp, Told};
 
 /// Draws of one call.
 const COUNT: u32 = 5;
@@ -17,72 +14,59 @@ const COUNT: u32 = 5;
 const CALLS: [u32; 2] = [12, 8];
 /// How soon draws must be served again when there is space.
 const RESUMES_WITHIN: Duration = Duration::from_secs(1);
-/// A snapshot that the disk has no room for is not awaited longer.
-const SNAPSHOT_PATIENCE: Duration = Duration::from_millis(400);
 
 /// How far an errand came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ran {
-    /// Everything was answered, if not always with what was wished.
+    /// Everything was answered; what was refused for lack of space was asked for again.
     ToItsEnd,
     /// The service broke off.
     UntilTheServiceEnded,
 }
 
-/// The client.
-pub(crate) struct Errand<'a> {
-    recorder: &'a Recorder,
-    pool: RewardPoolClient<Channel>,
-    admin: PoolAdminClient<Channel>,
+/// A client on its errand.
+pub(crate) struct Errand {
+    client: Client,
     /// Numbers the operations over all lives of one history.
-    serial: &'a AtomicU32,
-    /// Definite refusals.
-    pub(crate) refused: u32,
+    serial: Arc<AtomicU32>,
 }
 
-enum Told {
-    Answer,
-    Refusal,
-    Nothing,
-}
-
-impl<'a> Errand<'a> {
+impl Errand {
     /// `None` when the service ended before it could be reached.
     pub(crate) async fn begin(
-        recorder: &'a Recorder,
-        serial: &'a AtomicU32,
+        recorder: &Arc<Recorder>,
+        serial: &Arc<AtomicU32>,
         address: &str,
     ) -> Option<Self> {
-        let endpoint = Channel::from_shared(address.to_owned()).unwrap();
-        let channel = endpoint.connect().await.ok()?;
-        let pool = RewardPoolClient::new(channel.clone());
-        let admin = PoolAdminClient::new(channel);
-        Some(Self { recorder, pool, admin, serial, refused: 0 })
+        let client = Client::connect(address, recorder, 0).await.ok()?;
+        Some(Self { client, serial: Arc::clone(serial) })
     }
 
     /// Does all of it.
     pub(crate) async fn run(&mut self) -> Ran {
         let [before, after] = CALLS;
-        if self.draws(before).await == Ran::UntilTheServiceEnded
-            || matches!(self.take_snapshot().await, Told::Nothing)
-        {
+        if self.draws(before).await == Ran::UntilTheServiceEnded {
+            return Ran::UntilTheServiceEnded;
+        }
+        let op = self.next_op("snapshot");
+        // A snapshot that the disk has no room for is refused; the draws go on.
+        if self.client.take_snapshot(&op).await.is_unknown() {
             return Ran::UntilTheServiceEnded;
         }
         self.draws(after).await
     }
 
-    /// Makes so many calls that succeed.
+    /// Makes so many calls that succeed. Those that are refused are definite, and made again.
     pub(crate) async fn draws(&mut self, calls: u32) -> Ran {
         for _ in 0..calls {
             let begun = Instant::now();
             loop {
-                let op = self.next_op("draw");
-                match self.draw(&op).await {
-                    Told::Answer => break,
-                    Told::Nothing => return Ran::UntilTheServiceEnded,
-                    // The space was there again at once.
-                    Told::Refusal => {
-                        assert!(begun.elapsed() < RESUMES_WITHIN, "draws do not resume");
+                let draw = DrawOp::keyed(self.next_op("draw"), "default", COUNT);
+                match self.client.draw(&draw).await {
+                    Told::Ok(_) => break,
+                    Told::Info(_) => return Ran::UntilTheServiceEnded,
+                    Told::Fail(reason) => {
+                        assert!(begun.elapsed() < RESUMES_WITHIN, "still refused: {reason}");
                     }
                 }
             }
@@ -93,7 +77,8 @@ impl<'a> Errand<'a> {
     /// Sends draws again whose outcome is unknown.
     pub(crate) async fn repeat(&mut self, ops: &[String]) -> Ran {
         for op in ops {
-            if !matches!(self.draw(op).await, Told::Answer) {
+            let draw = DrawOp::keyed(op.clone(), "default", COUNT);
+            if !matches!(self.client.draw(&draw).await, Told::Ok(_)) {
                 return Ran::UntilTheServiceEnded;
             }
         }
@@ -103,63 +88,4 @@ impl<'a> Errand<'a> {
     fn next_op(&self, kind: &str) -> String {
         format!("{kind}-{}", self.serial.fetch_add(1, Ordering::Relaxed))
     }
-
-    async fn draw(&mut self, op: &str) -> Told {
-        let (pool, key) = ("default".to_owned(), Some(op.to_owned()));
-        let call = Call::Draw { pool, count: COUNT, all_or_nothing: false, key };
-        self.recorder.invoke(0, op, None, call);
-        let count = i32::try_from(COUNT).expect("a small number");
-        let idempotency_key = op.to_owned();
-        let request = DrawRequest { count, idempotency_key, ..DrawRequest::default() };
-        let answered = self.pool.draw(request).await;
-        self.told(op, answered.map(|answer| Answer::Draw(draw_answer(answer.into_inner()))))
-    }
-
-    async fn take_snapshot(&mut self) -> Told {
-        let op = self.next_op("snapshot");
-        self.recorder.invoke(0, &op, None, Call::TakeSnapshot);
-        let mut request = Request::new(TakeSnapshotRequest::default());
-        request.set_timeout(SNAPSHOT_PATIENCE);
-        let answered = self.admin.take_snapshot(request).await;
-        let too_late = matches!(&answered, Err(status) if status.code() == Code::DeadlineExceeded);
-        let answer = answered.map(|taken| Answer::Snapshot { lsn: taken.into_inner().lsn });
-        // The service lives, but its disk had no room for a snapshot.
-        if matches!(self.told(&op, answer), Told::Nothing) && !too_late {
-            return Told::Nothing;
-        }
-        Told::Answer
-    }
-
-    /// Writes down what came back.
-    fn told(&mut self, op: &str, answered: Result<Answer, Status>) -> Told {
-        let op = op.to_owned();
-        match answered {
-            Ok(answer) => {
-                self.recorder.record(What::Ok { op, answer });
-                Told::Answer
-            }
-            Err(status) => match definite_refusal(&status) {
-                Some(code) => {
-                    self.recorder.record(What::Fail { op, code });
-                    self.refused += 1;
-                    Told::Refusal
-                }
-                None => {
-                    self.recorder.record(What::Info { op, why: status.to_string() });
-                    Told::Nothing
-                }
-            },
-        }
-    }
-}
-
-fn draw_answer(answer: DrawResponse) -> DrawAnswer {
-    let DrawResponse { first_request_id, item_ids, outcomes, replayed } = answer;
-    DrawAnswer { first_request_id, item_ids, outcomes, replayed }
-}
-
-/// The reason of a refusal which says that nothing happened.
-fn definite_refusal(status: &Status) -> Option<String> {
-    let reason = status.get_details_error_info()?.reason;
-    (reason != "OUTCOME_UNKNOWN").then_some(reason)
 }

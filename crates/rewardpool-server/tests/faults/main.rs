@@ -1,4 +1,14 @@
-//! Faults.
+//! Tests of the real binary under faults: the process killed, started twice, cut off, its disk cut
+//! off from power, broken or full, its system calls failed.
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod archive;
+mod client;
 mod device;
+mod dice;
+mod errand;
+mod kill;
+mod service;
+mod shim;
+mod system_calls;
 mod tools;

@@ -2,10 +2,10 @@
 //! preloaded into the real program.
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::service::Setup;
 use crate::tools::{are_here, compile};
 
 /// What happens to a call.
@@ -91,19 +91,18 @@ impl Shim {
         self.directory.path().join("system_calls.so")
     }
 
-    /// Makes a program count its calls below a directory, write them to a log, and meet a fault.
+    /// Makes a service count its calls below a directory, write them to a log, and meet a fault.
     pub(crate) fn preload(
         &self,
-        command: &mut Command,
+        setup: Setup,
         watched: &Path,
         log: &Path,
         plan: Option<Plan>,
-    ) {
-        command.env("LD_PRELOAD", self.library());
-        command.env("SHIM_DIRECTORY", watched).env("SHIM_LOG", log);
-        if let Some(Plan { fault, at }) = plan {
-            command.env("SHIM_FAULT", fault.name()).env("SHIM_AT", at.to_string());
-        }
+    ) -> Setup {
+        let setup = setup.with_variable("LD_PRELOAD", self.library());
+        let setup = setup.with_variable("SHIM_DIRECTORY", watched).with_variable("SHIM_LOG", log);
+        let Some(Plan { fault, at }) = plan else { return setup };
+        setup.with_variable("SHIM_FAULT", fault.name()).with_variable("SHIM_AT", at.to_string())
     }
 }
 

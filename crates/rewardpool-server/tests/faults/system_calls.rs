@@ -7,20 +7,22 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::Arc;
 use std::thread;
 
 use rewardpool_checker::check::{Limits, check};
-use rewardpool_checker::history::{Event, FaultKind, Recorder, What};
+use rewardpool_checker::history::{Event, FaultKind, What};
 use rewardpool_checker::log;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::errand::{Errand, Ran};
-use crate::process::{End, Process};
+use crate::service::{NotReady, PATIENCE, SIGKILL, Setup, binary};
 use crate::shim::{Call, Fault, Plan, Shim, calls};
 
 /// Lives that are tried at the same time.
@@ -28,7 +30,6 @@ const WORKERS: usize = 2;
 /// The number of calls differs a little between runs; when so many in a row are not reached, the
 /// errand has no more.
 const UNREACHED: u64 = 3;
-const SIGKILL: i32 = 9;
 
 /// How the service is set up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,8 +51,8 @@ enum Start {
 /// A directory with its history.
 struct Place {
     root: TempDir,
-    recorder: Recorder,
-    serial: AtomicU32,
+    setup: Setup,
+    serial: Arc<AtomicU32>,
     kind: Kind,
 }
 
@@ -64,32 +65,30 @@ impl Place {
             "pool:\n  catalog:\n    - {{ item_id: diamond, quantity: 40, weight: 30 }}\n    \
              - {{ item_id: gold, quantity: 1000, weight: 30 }}\n    \
              - {{ item_id: mud, quantity: -1, weight: 40 }}\n\
-             wal:\n  max_file_size_kb: 64\n  formatter: {}\n  storage: {}\n",
+             wal:\n  max_file_size_kb: 64\n  formatter: {}\n  storage: {}\n\
+             log:\n  format: json\n",
             kind.format, kind.storage
         );
-        fs::write(root.path().join("config.yaml"), config).unwrap();
-        fs::create_dir(root.path().join("work")).unwrap();
-        let recorder = Recorder::create(&root.path().join("history.jsonl")).unwrap();
-        Self { root, recorder, serial: AtomicU32::new(0), kind }
+        let mut setup = Setup::new(root.path(), &config);
+        let watched = root.path().join("work");
+        fs::create_dir(&watched).unwrap();
+        setup.data = watched.join("data");
+        Self { root, setup, serial: Arc::default(), kind }
     }
 
     /// The same directory and history once more.
     fn copy(&self, history: &[Event]) -> Self {
         let copy = Self::new(self.kind);
         for event in history {
-            copy.recorder.record(event.what.clone());
+            copy.record(event.what.clone());
         }
         copy.serial.store(self.serial.load(Ordering::Relaxed), Ordering::Relaxed);
-        fs::create_dir(copy.data()).unwrap();
-        for entry in fs::read_dir(self.data()).unwrap() {
+        fs::create_dir(&copy.setup.data).unwrap();
+        for entry in fs::read_dir(&self.setup.data).unwrap() {
             let entry = entry.unwrap();
-            fs::copy(entry.path(), copy.data().join(entry.file_name())).unwrap();
+            fs::copy(entry.path(), copy.setup.data.join(entry.file_name())).unwrap();
         }
         copy
-    }
-
-    fn data(&self) -> PathBuf {
-        self.root.path().join("work/data")
     }
 
     /// The calls below here are counted: in the working directory and in the one above it.
@@ -101,16 +100,26 @@ impl Place {
         self.root.path().join("calls")
     }
 
-    fn serve(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rewardpool"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]);
-        command.arg(self.root.path().join("config.yaml"));
-        command.arg("--working-dir").arg(self.data());
-        command
+    fn record(&self, what: What) {
+        self.setup.recorder.record(what);
     }
 
-    fn record(&self, what: What) {
-        self.recorder.record(what);
+    fn history(&self) -> Vec<Event> {
+        self.setup.recorder.read().unwrap()
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    Code(i32),
+    Signal(i32),
+}
+
+impl From<ExitStatus> for End {
+    fn from(status: ExitStatus) -> Self {
+        let end = status.code().map(Self::Code).or(status.signal().map(Self::Signal));
+        end.expect("a process ends by a code or a signal")
     }
 }
 
@@ -126,13 +135,12 @@ struct Run {
 }
 
 /// The errand with a fault, then a life without one, then the verdict.
-fn try_fault(shim: &Shim, runtime: &Runtime, place: &Place, plan: Option<Plan>) -> Run {
-    let mut command = place.serve();
-    shim.preload(&mut command, &place.watched(), &place.calls_log(), plan);
+fn try_fault(shim: &Shim, place: &Place, plan: Option<Plan>) -> Run {
+    let setup = shim.preload(place.setup.clone(), &place.watched(), &place.calls_log(), plan);
     if let Some(Plan { fault, at }) = plan {
         place.record(What::Fault { kind: kind_of(fault), detail: format!("{fault:?} at {at}") });
     }
-    let life = live(place, runtime, &mut command, async |client| client.run().await);
+    let life = live(&setup, &place.serial, async |client| client.run().await);
     let calls = calls(&place.calls_log(), &place.watched());
     let met = calls.iter().find(|call| call.is_met).cloned();
     let mut faults = Vec::new();
@@ -147,7 +155,7 @@ fn try_fault(shim: &Shim, runtime: &Runtime, place: &Place, plan: Option<Plan>) 
         faults.push(format!("it did not do its errand: {}", life.log));
     }
     place.record(What::Fault { kind: FaultKind::Healed, detail: String::new() });
-    faults.extend(recover_and_judge(place, runtime));
+    faults.extend(recover_and_judge(place));
     Run { met, calls, faults }
 }
 
@@ -195,42 +203,38 @@ struct Life {
 
 /// Starts the service, does an errand, and stops it if it still lives.
 fn live(
-    place: &Place,
-    runtime: &Runtime,
-    command: &mut Command,
-    errand: impl AsyncFnOnce(&mut Errand<'_>) -> Ran,
+    setup: &Setup,
+    serial: &Arc<AtomicU32>,
+    errand: impl AsyncFnOnce(&mut Errand) -> Ran,
 ) -> Life {
-    place.record(What::Spawn);
-    let process = Process::start(command);
+    let mut service = setup.spawn();
+    let ready = service.wait_ready(PATIENCE);
     let mut ran = Ran::UntilTheServiceEnded;
-    let has_served = process.address().is_some();
-    if let Some(address) = process.address() {
-        place.record(What::Ready { recovered_lsn: None });
-        ran = runtime.block_on(async {
-            match Errand::begin(&place.recorder, &place.serial, address).await {
-                Some(mut client) => errand(&mut client).await,
-                None => Ran::UntilTheServiceEnded,
-            }
-        });
+    match &ready {
+        Ok(_) => {
+            // Its connections are closed with it, or the stop would wait for them.
+            ran = one_thread().block_on(async {
+                match Errand::begin(&setup.recorder, serial, &service.address()).await {
+                    Some(mut client) => errand(&mut client).await,
+                    None => Ran::UntilTheServiceEnded,
+                }
+            });
+        }
+        Err(NotReady::Ended(_)) => {}
+        Err(NotReady::Slow) => panic!("it neither serves nor ends: {}", service.said()),
     }
     if ran == Ran::ToItsEnd {
-        place.record(What::Terminate);
-        process.terminate();
+        service.terminate();
     }
-    let (end, log) = process.wait();
-    place.record(match end {
-        End::Signal(SIGKILL) => What::Kill,
-        End::Code(code) => What::Exit { code: Some(code) },
-        End::Signal(_) => What::Exit { code: None },
-    });
-    Life { end, ran, has_served, log }
+    let status = service.wait(PATIENCE).expect("it ends soon");
+    Life { end: status.into(), ran, has_served: ready.is_ok(), log: service.said() }
 }
 
 /// Starts it without a fault: what was unknown is repeated, and a little more is drawn.
-fn recover_and_judge(place: &Place, runtime: &Runtime) -> Vec<String> {
+fn recover_and_judge(place: &Place) -> Vec<String> {
     let mut faults = Vec::new();
-    let unknown = unknown_draws(&place.recorder.read().unwrap());
-    let life = live(place, runtime, &mut place.serve(), async |client| {
+    let unknown = unknown_draws(&place.history());
+    let life = live(&place.setup, &place.serial, async |client| {
         match client.repeat(&unknown).await {
             Ran::ToItsEnd => client.draws(2).await,
             ran @ Ran::UntilTheServiceEnded => ran,
@@ -239,13 +243,13 @@ fn recover_and_judge(place: &Place, runtime: &Runtime) -> Vec<String> {
     if life.end != GOES_ON || life.ran != Ran::ToItsEnd {
         faults.push(format!("the next life ended with {:?}: {}", life.end, life.log));
     }
-    let mut verify = Command::new(env!("CARGO_BIN_EXE_rewardpool"));
-    let verified = verify.arg("verify").arg("--dir").arg(place.data()).output().unwrap();
+    let mut verify = Command::new(binary());
+    let verified = verify.arg("verify").arg("--dir").arg(&place.setup.data).output().unwrap();
     if !verified.status.success() {
         faults.push(format!("verify: {}", String::from_utf8_lossy(&verified.stderr)));
     }
-    let history = place.recorder.read().unwrap();
-    match log::load(&place.data()) {
+    let history = place.history();
+    match log::load(&place.setup.data) {
         Ok(log) => {
             let report = check(&history, &log, &Limits::default());
             if !report.is_good() {
@@ -307,7 +311,6 @@ fn sweep(kind: Kind) -> Option<Sweep> {
         thread::scope(|scope| {
             for _ in 0..WORKERS {
                 let worker = || {
-                    let runtime = one_thread();
                     loop {
                         let at = next.fetch_add(1, Ordering::Relaxed);
                         let end = first_unreached.load(Ordering::Relaxed);
@@ -316,7 +319,7 @@ fn sweep(kind: Kind) -> Option<Sweep> {
                         }
                         let plan = Plan { fault, at };
                         let place = fresh_or_copy(kind, template.as_ref());
-                        let run = try_fault(&shim, &runtime, &place, Some(plan));
+                        let run = try_fault(&shim, &place, Some(plan));
                         if run.met.is_none() {
                             first_unreached.fetch_min(at, Ordering::Relaxed);
                         }
@@ -370,19 +373,15 @@ fn fresh_or_copy(kind: Kind, template: Option<&(Place, Vec<Event>)>) -> Place {
 
 /// A directory as a kill leaves it, with a log of some draws.
 fn killed_service(kind: Kind) -> (Place, Vec<Event>) {
-    let (place, runtime) = (Place::new(kind), one_thread());
-    place.record(What::Spawn);
-    let mut process = Process::start(&mut place.serve());
-    place.record(What::Ready { recovered_lsn: None });
-    let address = process.address().expect("it serves").to_owned();
-    runtime.block_on(async {
-        let mut client = Errand::begin(&place.recorder, &place.serial, &address).await.unwrap();
-        assert_eq!(client.run().await, Ran::ToItsEnd);
+    let place = Place::new(kind);
+    let service = place.setup.start();
+    let ran = one_thread().block_on(async {
+        let begun = Errand::begin(&place.setup.recorder, &place.serial, &service.address()).await;
+        begun.expect("it serves").run().await
     });
-    process.kill();
-    assert_eq!(process.wait().0, End::Signal(SIGKILL));
-    place.record(What::Kill);
-    let history = place.recorder.read().unwrap();
+    assert_eq!(ran, Ran::ToItsEnd);
+    service.kill();
+    let history = place.history();
     (place, history)
 }
 

@@ -1,0 +1,1 @@
+//! The checker against runs by hand and runs of the real engine.
