@@ -1,11 +1,12 @@
 //! The secrets from which the pools' randomness comes: one file each, beside the log, never in it.
 use std::fmt::Write as _;
+use std::io;
 
 use rewardpool_core::generator::{Generator, Secret};
 use rewardpool_core::ids::PoolNumber;
 use rewardpool_core::state::State;
-use rewardpool_wal::secret_name;
 use rewardpool_wal::storage::{Storage, publish};
+use rewardpool_wal::{Error, secret_name};
 
 use crate::error::EngineError;
 
@@ -17,11 +18,7 @@ pub(crate) fn random_secret() -> Result<[u8; 32], EngineError> {
 }
 
 /// Writes the secret of a pool that is about to be created. Durable when it returns.
-pub(crate) fn store(
-    storage: &dyn Storage,
-    pool: PoolNumber,
-    secret: &Secret,
-) -> Result<(), rewardpool_wal::Error> {
+pub(crate) fn store(storage: &dyn Storage, pool: PoolNumber, secret: &Secret) -> Result<(), Error> {
     publish(storage, &secret_name(pool.0), &[encode(secret).as_bytes()])
 }
 
@@ -51,7 +48,11 @@ fn load(
     let file = secret_name(pool.0);
     let wrong = |because| EngineError::Secret { file: file.clone(), because };
     let mut bytes = Vec::new();
-    storage.read(&file, &mut bytes).map_err(|_| wrong("the secret of a pool cannot be read"))?;
+    storage.read(&file, &mut bytes).map_err(|source| match source.kind() {
+        // Files do not go away by themselves.
+        io::ErrorKind::NotFound => wrong("the secret of a pool is missing"),
+        _ => Error::Io { operation: "read", file: file.clone(), source }.into(),
+    })?;
     let secret = decode(&bytes).ok_or_else(|| wrong("it does not hold 64 hexadecimal digits"))?;
     if secret.commitment() != commitment {
         return Err(wrong("it is not the secret that the log is committed to"));
