@@ -16,6 +16,8 @@ use crate::tools::{are_here, compile, run};
 
 /// XFS refuses to be smaller than 300 MB.
 const SIZE: &str = "320M";
+/// A good disk's, and long beside a write, so that most cuts meet writes that are not flushed.
+const FLUSH_DELAY: &str = "flush-delay=1500";
 const PATIENCE: Duration = Duration::from_secs(20);
 const GLANCE: Duration = Duration::from_millis(2);
 
@@ -77,7 +79,7 @@ impl Device {
         let nbdfuse = Command::new("nbdfuse")
             .current_dir(place)
             .args(["disk/disk", "--command", "nbdkit", "-s", "--exit-with-parent"])
-            .args(["./power_cut.so", &format!("size={SIZE}"), "control=control"])
+            .args(["./power_cut.so", &format!("size={SIZE}"), FLUSH_DELAY, "control=control"])
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

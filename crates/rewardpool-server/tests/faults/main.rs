@@ -8,6 +8,8 @@ mod device;
 mod dice;
 mod errand;
 mod kill;
+mod load;
+mod power_cut;
 mod service;
 mod shim;
 mod system_calls;

@@ -4,15 +4,14 @@
 //! Method: the real binary does a fixed errand again and again, and each time another of its calls
 //! meets a fault, through a preloaded shim; then it is started again without the shim, and the
 //! checker compares what the client was told with the log.
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::Arc;
 use std::thread;
 
 use rewardpool_checker::check::{Limits, check};
@@ -30,6 +29,8 @@ const WORKERS: usize = 2;
 /// The number of calls differs a little between runs; when so many in a row are not reached, the
 /// errand has no more.
 const UNREACHED: u64 = 3;
+/// How often a call that slipped through is tried again.
+const SEEKS: usize = 40;
 
 /// How the service is set up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -166,28 +167,34 @@ const FAILED: End = End::Code(74);
 
 /// How the process may end that meets this fault.
 fn promised(call: &Call, fault: Fault, has_served: bool) -> &'static [End] {
-    // What is made ahead of need or aside of the log can wait for space; the log itself cannot.
-    let is_aside = ["wal.next.", "snapshot."].iter().any(|name| call.name().starts_with(name));
+    let reads = ["open", "read", "opendir", "readdir"];
+    let is_aside = call.name().starts_with("snapshot.") || call.name().starts_with("secret.");
     match fault {
         Fault::Kill | Fault::KillAfter => &[End::Signal(SIGKILL)],
         Fault::Short => &[GOES_ON],
-        // Whoever cannot remove an unused segment says so and goes on.
-        _ if call.function == "unlink" && call.name().starts_with("wal.next.") => &[GOES_ON],
+        // A start that cannot clean up ends; an unused segment that cannot be removed is left.
+        _ if call.function == "unlink" => &[GOES_ON, FAILED],
         Fault::Interrupted => match &*call.function {
             "open" | "create" | "read" | "pwrite64" | "fdatasync" | "fsync" => &[GOES_ON],
-            // No system call of this kind is interrupted in practice; stopping is safe.
+            // A call of any other kind is not interrupted by a signal in practice; ending is safe.
             _ => &[GOES_ON, FAILED],
         },
         Fault::InputOutput => &[FAILED],
+        // A read needs no space: whatever it means, nothing may be lost by it.
+        Fault::NoSpace | Fault::Quota if reads.contains(&&*call.function) => &[GOES_ON, FAILED],
+        // What is written aside of the log can wait for space.
         Fault::NoSpace | Fault::Quota if has_served && is_aside => &[GOES_ON],
+        // So can the zeros of the next segment, but not its header, which is written when the log
+        // needs it. A directory is synced for both.
+        Fault::NoSpace | Fault::Quota if has_served && !call.is_of_log() => &[GOES_ON, FAILED],
         Fault::NoSpace | Fault::Quota => &[FAILED],
     }
 }
 
 fn kind_of(fault: Fault) -> FaultKind {
     match fault {
-        Fault::Kill | Fault::KillAfter | Fault::Interrupted | Fault::Short => FaultKind::Nuisance,
-        Fault::InputOutput => FaultKind::InputOutput,
+        Fault::Kill | Fault::KillAfter | Fault::Short => FaultKind::Nuisance,
+        Fault::InputOutput | Fault::Interrupted => FaultKind::InputOutput,
         Fault::NoSpace | Fault::Quota => FaultKind::NoSpace,
     }
 }
@@ -234,12 +241,11 @@ fn live(
 fn recover_and_judge(place: &Place) -> Vec<String> {
     let mut faults = Vec::new();
     let unknown = unknown_draws(&place.history());
-    let life = live(&place.setup, &place.serial, async |client| {
-        match client.repeat(&unknown).await {
+    let life =
+        live(&place.setup, &place.serial, async |client| match client.repeat(&unknown).await {
             Ran::ToItsEnd => client.draws(2).await,
             ran @ Ran::UntilTheServiceEnded => ran,
-        }
-    });
+        });
     if life.end != GOES_ON || life.ran != Ran::ToItsEnd {
         faults.push(format!("the next life ended with {:?}: {}", life.end, life.log));
     }
@@ -280,6 +286,15 @@ impl Call {
         self.file.rsplit('/').next().unwrap_or_default()
     }
 
+    fn is_write(&self) -> bool {
+        ["write", "pwrite64", "writev"].contains(&&*self.function)
+    }
+
+    /// Whether it is about a segment that is in use.
+    fn is_of_log(&self) -> bool {
+        self.name().strip_prefix("wal.").is_some_and(|rest| rest.parse::<u32>().is_ok())
+    }
+
     /// The function and the kind of file, without numbers: what a fault must have met at least once.
     fn site(&self) -> String {
         let name: String = self.name().chars().filter(|c| !c.is_ascii_digit()).collect();
@@ -287,26 +302,53 @@ impl Call {
     }
 }
 
-/// All faults at all calls of one kind of service.
-#[derive(Default)]
-struct Sweep {
-    runs: u64,
-    failures: Vec<String>,
-    /// For each fault, the sites that met it.
-    met: BTreeMap<Fault, BTreeMap<String, u64>>,
-    /// The sites that any run had.
-    seen: BTreeMap<String, u64>,
+/// Tries all faults at all calls of one kind of service.
+struct Sweeper {
+    shim: Shim,
+    kind: Kind,
+    /// What each life finds, unless it begins with nothing.
+    template: Option<(Place, Vec<Event>)>,
 }
 
-/// Tries every fault at every call.
-fn sweep(kind: Kind) -> Option<Sweep> {
-    let shim = Shim::new()?;
-    let template = match kind.start {
-        Start::Fresh => None,
-        Start::Recovery => Some(killed_service(kind)),
-    };
-    let sweep = Mutex::new(Sweep::default());
-    for fault in Fault::ALL {
+/// What came of it.
+#[derive(Default)]
+struct Sweep {
+    met: u64,
+    failures: Vec<String>,
+    /// The sites that met each fault.
+    sites: BTreeMap<Fault, BTreeSet<String>>,
+    /// The sites of lives without a fault, with the numbers that their calls had, and the numbers
+    /// among the writes alone.
+    seen: BTreeMap<String, [BTreeSet<u64>; 2]>,
+}
+
+impl Sweeper {
+    fn new(kind: Kind) -> Option<Self> {
+        let shim = Shim::new()?;
+        let template = (kind.start == Start::Recovery).then(|| killed_service(kind));
+        Some(Self { shim, kind, template })
+    }
+
+    fn run(&self) -> Sweep {
+        let sweep = Mutex::new(Sweep::default());
+        for fault in Fault::ALL {
+            self.try_everywhere(fault, &sweep);
+        }
+        let mut sweep = sweep.into_inner().unwrap();
+        self.seek_what_was_missed(&mut sweep);
+        sweep
+    }
+
+    fn try_at(&self, plan: Plan) -> Run {
+        let place = match &self.template {
+            Some((place, history)) => place.copy(history),
+            None => Place::new(self.kind),
+        };
+        try_fault(&self.shim, &place, Some(plan))
+    }
+
+    /// Tries a fault at the first call, the second, and so on to the last.
+    fn try_everywhere(&self, fault: Fault, sweep: &Mutex<Sweep>) {
         let (next, first_unreached) = (AtomicU64::new(1), AtomicU64::new(u64::MAX));
         thread::scope(|scope| {
             for _ in 0..WORKERS {
@@ -318,8 +360,7 @@ fn sweep(kind: Kind) -> Option<Sweep> {
                             return;
                         }
                         let plan = Plan { fault, at };
-                        let place = fresh_or_copy(kind, template.as_ref());
-                        let run = try_fault(&shim, &place, Some(plan));
+                        let run = self.try_at(plan);
                         if run.met.is_none() {
                             first_unreached.fetch_min(at, Ordering::Relaxed);
                         }
@@ -330,32 +371,60 @@ fn sweep(kind: Kind) -> Option<Sweep> {
             }
         });
     }
-    Some(sweep.into_inner().unwrap())
+
+    /// Threads take turns as they like, so that a call has not the same number in each life, and one
+    /// may have slipped through. It is tried where it was seen.
+    fn seek_what_was_missed(&self, sweep: &mut Sweep) {
+        for (fault, site) in sweep.missed() {
+            let numbers = sweep.seen[&site][usize::from(fault == Fault::Short)].clone();
+            for &at in numbers.iter().cycle().take(SEEKS) {
+                let plan = Plan { fault, at };
+                sweep.add(plan, &self.try_at(plan));
+                if sweep.sites[&fault].contains(&site) {
+                    break;
+                }
+            }
+        }
+        for (fault, site) in sweep.missed() {
+            sweep.failures.push(format!("{fault:?} never met {site}"));
+        }
+    }
 }
 
 impl Sweep {
     fn add(&mut self, Plan { fault, at }: Plan, run: &Run) {
-        for call in &run.calls {
-            *self.seen.entry(call.site()).or_default() += 1;
-        }
-        let met = run.met.as_ref();
-        if let Some(call) = met {
-            self.runs += 1;
-            *self.met.entry(fault).or_default().entry(call.site()).or_default() += 1;
+        match &run.met {
+            Some(call) => {
+                self.met += 1;
+                self.sites.entry(fault).or_default().insert(call.site());
+            }
+            None => self.see(&run.calls),
         }
         for problem in &run.faults {
-            let met = met.map_or_else(|| "not met".to_owned(), Call::site);
+            let met = run.met.as_ref().map_or_else(|| "not met".to_owned(), Call::site);
             self.failures.push(format!("{fault:?} at {at} ({met}): {problem}"));
         }
     }
 
+    fn see(&mut self, calls: &[Call]) {
+        let mut writes = 0;
+        for (number, call) in (1..).zip(calls) {
+            let numbers = self.seen.entry(call.site()).or_default();
+            numbers[0].insert(number);
+            if call.is_write() {
+                writes += 1;
+                numbers[1].insert(writes);
+            }
+        }
+    }
+
     /// The sites that never met a fault although the service has them.
-    fn missed(&self) -> String {
-        let mut missed = String::new();
-        for (fault, met) in &self.met {
-            for site in self.seen.keys().filter(|site| !met.contains_key(*site)) {
-                if *fault != Fault::Short || site.starts_with("pwrite64") {
-                    writeln!(missed, "{fault:?} never met {site}").unwrap();
+    fn missed(&self) -> Vec<(Fault, String)> {
+        let mut missed = Vec::new();
+        for (&fault, met) in &self.sites {
+            for (site, numbers) in self.seen.iter().filter(|(site, _)| !met.contains(*site)) {
+                if !numbers[usize::from(fault == Fault::Short)].is_empty() {
+                    missed.push((fault, site.clone()));
                 }
             }
         }
@@ -365,10 +434,6 @@ impl Sweep {
 
 fn one_thread() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-fn fresh_or_copy(kind: Kind, template: Option<&(Place, Vec<Event>)>) -> Place {
-    template.map_or_else(|| Place::new(kind), |(place, history)| place.copy(history))
 }
 
 /// A directory as a kill leaves it, with a log of some draws.
@@ -386,21 +451,18 @@ fn killed_service(kind: Kind) -> (Place, Vec<Event>) {
 }
 
 fn sweep_all(kinds: &[Kind]) {
-    let (mut runs, mut failures) = (0, Vec::new());
+    let (mut met, mut failures) = (0, Vec::new());
     for &kind in kinds {
-        let Some(sweep) = sweep(kind) else { return };
-        let missed = sweep.missed();
-        runs += sweep.runs;
-        println!("{kind:?}: {} faults met", sweep.runs);
+        let Some(sweeper) = Sweeper::new(kind) else { return };
+        let sweep = sweeper.run();
+        met += sweep.met;
+        println!("{kind:?}: {} faults met at {} sites", sweep.met, sweep.seen.len());
         failures.extend(sweep.failures.iter().map(|failure| format!("{kind:?}: {failure}")));
-        if !missed.is_empty() {
-            failures.push(format!("{kind:?}: {missed}"));
-        }
     }
     let count = u64::try_from(failures.len()).unwrap();
-    rewardpool_tally::record("T7 every system call", runs, runs, count);
+    rewardpool_tally::record("T7 every system call fails", met, met, count);
     assert!(failures.is_empty(), "{count} failures:\n{}", failures.join("\n"));
-    assert!(runs >= 1000, "the errand is too small: {runs}");
+    assert!(met >= 1000, "the errand is too small: {met}");
 }
 
 #[test]
@@ -409,4 +471,18 @@ fn every_system_call_may_fail() {
         Kind { storage: "file", format: "binary", start: Start::Fresh },
         Kind { storage: "mmap", format: "json", start: Start::Recovery },
     ]);
+}
+
+#[test]
+#[ignore = "minutes; part of the long run"]
+fn every_system_call_may_fail_in_every_format_and_storage() {
+    let mut kinds = Vec::new();
+    for storage in ["file", "mmap"] {
+        for format in ["binary", "json", "string_line"] {
+            for start in [Start::Fresh, Start::Recovery] {
+                kinds.push(Kind { storage, format, start });
+            }
+        }
+    }
+    sweep_all(&kinds);
 }

@@ -5,7 +5,8 @@
  * either survives or falls back to its stable content, at random and independent of the order of
  * the writes; all sectors of 512 bytes, so a longer write can be torn.
  *
- * Parameters: size=BYTES, control=PATH. Whoever connects to the socket at PATH sends one command
+ * Parameters: size=BYTES, flush-delay=MICROSECONDS, control=PATH. A flush takes the delay, as on a
+ * real disk, so that most power cuts meet writes that are not yet stable. Whoever connects to the socket at PATH sends one command
  * in a line and gets one line back when it is in force:
  *
  *   cut SEED    cut the power; from now on every request fails. Answers "ok LOST KEPT" in sectors.
@@ -39,6 +40,7 @@ static enum condition condition = WORKING;
 static char *control_path;
 static int control_socket = -1;
 static uint64_t size;
+static useconds_t flush_delay;
 
 static unsigned char *cached; /* What reads see. */
 static unsigned char *stable; /* What survives a power cut for certain. */
@@ -160,6 +162,13 @@ power_cut_config (const char *key, const char *value)
       return -1;
     }
     size = bytes;
+    return 0;
+  }
+  if (strcmp (key, "flush-delay") == 0) {
+    unsigned microseconds;
+    if (nbdkit_parse_unsigned (key, value, &microseconds) == -1)
+      return -1;
+    flush_delay = microseconds;
     return 0;
   }
   if (strcmp (key, "control") == 0) {
@@ -291,6 +300,8 @@ power_cut_pwrite (void *handle, const void *buffer, uint32_t count, uint64_t off
 static int
 power_cut_flush (void *handle, uint32_t flags)
 {
+  /* Without the lock: the power may be cut meanwhile. */
+  usleep (flush_delay);
   pthread_mutex_lock (&lock);
   const int is_failing = fails (FAILING_FLUSHES);
   if (!is_failing) {

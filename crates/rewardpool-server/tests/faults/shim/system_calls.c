@@ -305,12 +305,27 @@ msync (void *address, size_t length, int flags)
 
 /* Names. */
 
+/* A mapped file keeps its map under its new name. */
+static int
+rename_file (const char *from, const char *to)
+{
+  const int result = syscall (SYS_rename, from, to);
+  if (result == 0) {
+    pthread_mutex_lock (&lock);
+    for (struct map *map = maps; map < maps + MAPS_MAX; map++)
+      if (map->start && strcmp (map->path, from) == 0)
+        snprintf (map->path, sizeof map->path, "%s", to);
+    pthread_mutex_unlock (&lock);
+  }
+  return result;
+}
+
 int
 rename (const char *from, const char *to)
 {
   if (!is_ours (to))
     return syscall (SYS_rename, from, to);
-  PASS ("rename", to, (int) syscall (SYS_rename, from, to), -1);
+  PASS ("rename", to, rename_file (from, to), -1);
 }
 
 int
