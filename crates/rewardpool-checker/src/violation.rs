@@ -117,6 +117,9 @@ macro_rules! findings {
         }
 
         impl Finding {
+            /// All of them, in the order of their invariants.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
             /// The invariant that it breaks.
             pub const fn invariant(self) -> Invariant {
                 match self { $(Self::$name => Invariant::$invariant,)* }

@@ -73,7 +73,13 @@ fn wins_are_granted(operations: &[Operation<'_>], index: &Index<'_>, findings: &
                 let added = add.map_or(0, |units| u64::try_from(units).unwrap_or(0));
                 (pool, item, set.map_or(Some(0), units).map(|units| units.saturating_add(added)))
             }
-            _ => continue,
+            Call::Draw { .. }
+            | Call::FindDraw { .. }
+            | Call::RetireItem { .. }
+            | Call::SetStatus { .. }
+            | Call::CreatePool { .. }
+            | Call::ReadPool { .. }
+            | Call::TakeSnapshot => continue,
         };
         if let Some(pool) = index.pool(pool) {
             let known = granted.entry((pool, item)).or_insert(Some(0));
@@ -109,9 +115,13 @@ fn wins_are_granted(operations: &[Operation<'_>], index: &Index<'_>, findings: &
 fn draws_are_asked_for(operations: &[Operation<'_>], index: &Index<'_>, findings: &mut Findings) {
     let mut asked = 0;
     for operation in operations.iter().filter(|operation| !operation.is_refused()) {
-        if let Call::Draw { count, .. } = operation.call {
-            asked += u64::from(*count);
-        }
+        let Call::Draw { pool, count, key, .. } = operation.call else { continue };
+        // A key that was forgotten may be drawn again; whether it may, is judged elsewhere.
+        let places = match (index.pool(pool), key) {
+            (Some(pool), Some(key)) => index.keyed(pool, key).len(),
+            _ => 1,
+        };
+        asked += u64::from(*count) * places.max(1) as u64;
     }
     let logged: u64 = index.log.draws().map(|(_, draw)| draw.outcomes.len() as u64).sum();
     findings.checked(Invariant::I8);

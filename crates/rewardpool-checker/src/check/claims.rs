@@ -50,11 +50,11 @@ pub(super) fn claim(
     let mut owners = Owners::new();
     for (number, operation) in operations.iter().enumerate() {
         if let Some(wish) = wish(operation.call, index) {
-            answers_agree(operation, wish, findings);
             let places = match (wish.key, wish.pool) {
                 (Some(key), Some(pool)) => keyed_places(operation, index, pool, key, findings),
                 _ => unkeyed_places(operation, index),
             };
+            answers_agree(operation, wish, places.len() <= 1, findings);
             answers_are_logged(operation, wish, &places, index, findings);
             retries_are_served(operation, places.first().copied(), index, findings);
             for place in places {
@@ -88,8 +88,13 @@ pub(super) fn claim(
 }
 
 /// Checks I4 among the answers of one operation, and their form.
-fn answers_agree(operation: &Operation<'_>, wish: Wish<'_>, findings: &mut Findings) {
-    let mut first: Option<(usize, &DrawAnswer)> = None;
+fn answers_agree(
+    operation: &Operation<'_>,
+    wish: Wish<'_>,
+    is_drawn_once: bool,
+    findings: &mut Findings,
+) {
+    let mut first: Option<&DrawAnswer> = None;
     for (invoked, answer) in told(operation) {
         let at =
             |finding| Violation::new(finding).op(operation.id).request(answer.first_request_id);
@@ -99,20 +104,20 @@ fn answers_agree(operation: &Operation<'_>, wish: Wish<'_>, findings: &mut Findi
         });
         let is_whole = wish.mode == DrawMode::BestEffort || !answer.outcomes.contains(&0);
         findings.expect(is_whole, || at(Finding::EmptyInAllOrNothing));
-        match first {
-            Some((_, known)) => {
-                let same = known.first_request_id == answer.first_request_id
-                    && known.items() == answer.items();
-                findings.expect(same, || {
-                    at(Finding::AnswersDiffer).told(show(known)).logged(show(answer))
-                });
-                findings.expect(answer.replayed, || at(Finding::NotReplayed));
-            }
-            None => {
-                let alone = operation.attempts[0].invoked == invoked;
-                findings.expect(!(alone && answer.replayed), || at(Finding::ReplayOfNothing));
-                first = Some((invoked, answer));
-            }
+        let Some(known) = first else {
+            let mut earlier = operation.attempts.iter().filter(|attempt| attempt.invoked < invoked);
+            let alone = earlier.all(|attempt| matches!(attempt.result, Outcome::Fail(_)));
+            findings.expect(!(alone && answer.replayed), || at(Finding::ReplayOfNothing));
+            first = Some(answer);
+            continue;
+        };
+        // A key that was forgotten is drawn anew; whether it may be, is judged with the log.
+        if is_drawn_once {
+            let same = known.first_request_id == answer.first_request_id
+                && known.items() == answer.items();
+            findings
+                .expect(same, || at(Finding::AnswersDiffer).told(show(known)).logged(show(answer)));
+            findings.expect(answer.replayed, || at(Finding::NotReplayed));
         }
     }
 }

@@ -158,7 +158,10 @@ fn clean_stops(
                     && let Some(end) = recovered_lsn
                 {
                     let span = begun..place;
-                    closed_at(end, span, &closes, operations, effects, findings);
+                    // Of a stop before the beginning of the log nothing can be said.
+                    if end > log.base.lsn {
+                        closed_at(end, span, &closes, operations, effects, findings);
+                    }
                 }
             }
             What::Fault { kind, .. } => {

@@ -274,7 +274,7 @@ impl<'l> Model<'l> {
         });
         pool.catalog_version += 1;
         let quantity = quantity.unwrap_or(logged);
-        pool.set(update.item, ItemTotals { quantity, weight, ..before });
+        pool.set(update.item, ItemTotals { weight, quantity, ..before });
     }
 
     fn add(&mut self, lsn: u64, added: &ItemAdded, findings: &mut Findings) {
@@ -313,14 +313,12 @@ impl<'l> Model<'l> {
         let pool = self.pools.get_mut(number.as_usize());
         let totals =
             pool.as_ref().and_then(|pool| pool.items.get(item.as_usize())).map(|item| item.totals);
-        match (pool, totals.filter(|totals| !totals.retired)) {
-            (Some(pool), Some(totals)) => Some((pool, totals)),
-            _ => {
-                let logged = format_args!("{number:?}, {item:?}").to_string();
-                findings.add(Violation::new(Finding::ChangeDiffers).lsn(lsn).logged(logged));
-                None
-            }
+        if let Some((pool, totals)) = pool.zip(totals.filter(|totals| !totals.retired)) {
+            return Some((pool, totals));
         }
+        let logged = format_args!("{number:?}, {item:?}").to_string();
+        findings.add(Violation::new(Finding::ChangeDiffers).lsn(lsn).logged(logged));
+        None
     }
 
     fn set_status(&mut self, lsn: u64, changed: &PoolStateChanged, findings: &mut Findings) {
@@ -410,7 +408,13 @@ impl<'l> Model<'l> {
                         && weight.is_none_or(|weight| weight == totals.weight)
                 })
             }
-            _ => false,
+            Call::Draw { .. }
+            | Call::FindDraw { .. }
+            | Call::AddItem { .. }
+            | Call::RetireItem { .. }
+            | Call::CreatePool { .. }
+            | Call::ReadPool { .. }
+            | Call::TakeSnapshot => false,
         }
     }
 

@@ -58,7 +58,15 @@ pub(super) fn ends(events: &[Event], operations: &[Operation<'_>]) -> Vec<u64> {
         .enumerate()
         .filter_map(|(place, event)| match event.what {
             What::Ready { recovered_lsn } => Some((place, recovered_lsn?)),
-            _ => None,
+            What::Invoke { .. }
+            | What::Ok { .. }
+            | What::Fail { .. }
+            | What::Info { .. }
+            | What::Spawn
+            | What::Kill
+            | What::Terminate
+            | What::Exit { .. }
+            | What::Fault { .. } => None,
         })
         .collect();
     let end = |operation: &Operation<'_>| {

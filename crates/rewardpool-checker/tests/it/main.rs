@@ -1,1 +1,6 @@
-//! The checker against runs by hand and runs of the real engine.
+//! Tests of the checker: runs made by hand and runs of the real engine.
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod bad_runs;
+mod made_run;
+mod real_runs;

@@ -50,6 +50,9 @@ fn everything_acknowledged_survives_sigkill_in_every_format_and_storage() {
                 counts.snapshots,
                 begun.elapsed().as_secs_f64()
             );
+            if std::env::var_os("VERBOSE").is_some() {
+                println!("{report}");
+            }
             kills += counts.kills;
             acknowledged += counts.acknowledged_draws;
             if !report.is_good() {
