@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 mod archive;
+mod campaign;
 mod client;
 mod device;
 mod dice;
 mod errand;
+mod failed_sync;
 mod kill;
 mod load;
 mod power_cut;
