@@ -80,10 +80,13 @@ impl Supply {
             // On a full disk an order for more than is needed now may never be met.
             let is_full = self.is_out_of_space();
             let misfits = |ordered| ordered < least || (is_full && ordered > wanted);
-            if self.ordered.is_none_or(misfits) {
+            let is_new = self.ordered.is_none_or(misfits);
+            if is_new {
                 self.send_order(wanted);
             }
-            match self.prepared.recv_timeout(GLANCE) {
+            // What is known to be out of reach is refused at once, or reads would wait behind it.
+            let patience = if is_full && !is_new { Duration::ZERO } else { GLANCE };
+            match self.prepared.recv_timeout(patience) {
                 Ok(prepared) => {
                     self.ordered = self.ordered.filter(|&ordered| ordered > prepared.bytes());
                     self.ready = Some(prepared);
