@@ -104,6 +104,20 @@ impl ServeError {
             Self::Engine(_) | Self::EngineEnded | Self::Start(_) => 74,
         }
     }
+
+    /// Whether it would run if the disk had more room.
+    pub fn is_out_of_space(&self) -> bool {
+        match self {
+            Self::Engine(error) => error.is_out_of_space(),
+            Self::Pool { refusal, .. } => *refusal == Refusal::OutOfSpace,
+            Self::Corrupt(_)
+            | Self::Locked(_)
+            | Self::EngineEnded
+            | Self::Bind { .. }
+            | Self::Start(_)
+            | Self::Server(_) => false,
+        }
+    }
 }
 
 impl From<EngineError> for ServeError {
