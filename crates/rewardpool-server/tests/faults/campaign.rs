@@ -56,6 +56,8 @@ impl<'a> Campaign<'a> {
         setup.data = device.path().join("data");
         if setup.data.exists() {
             fs::remove_dir_all(&setup.data).unwrap();
+            // Or a cut of the power brings it back.
+            fs::File::open(device.path()).unwrap().sync_all().unwrap();
         }
         let (unknown, sum) = (Vec::new(), Sum::default());
         Self { _home: home, setup, runtime, unknown, round: 0, loads: 0, sum, has_served: false }
