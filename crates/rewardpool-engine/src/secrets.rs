@@ -48,11 +48,14 @@ fn load(
     let file = secret_name(pool.0);
     let wrong = |because| EngineError::Secret { file: file.clone(), because };
     let mut bytes = Vec::new();
-    storage.read(&file, &mut bytes).map_err(|source| match source.kind() {
-        // Files do not go away by themselves.
-        io::ErrorKind::NotFound => wrong("the secret of a pool is missing"),
-        _ => Error::Io { operation: "read", file: file.clone(), source }.into(),
-    })?;
+    if let Err(source) = storage.read(&file, &mut bytes) {
+        // A file does not go away by itself; that it cannot be read says nothing about it.
+        return Err(if source.kind() == io::ErrorKind::NotFound {
+            wrong("the secret of a pool is missing")
+        } else {
+            Error::Io { operation: "read", file, source }.into()
+        });
+    }
     let secret = decode(&bytes).ok_or_else(|| wrong("it does not hold 64 hexadecimal digits"))?;
     if secret.commitment() != commitment {
         return Err(wrong("it is not the secret that the log is committed to"));

@@ -98,10 +98,12 @@ impl ServeError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Corrupt(_) => 65,
-            Self::Pool { refusal: Refusal::OutOfSpace, .. } => 74,
+            Self::Engine(_)
+            | Self::EngineEnded
+            | Self::Start(_)
+            | Self::Pool { refusal: Refusal::OutOfSpace, .. } => 74,
             Self::Bind { .. } | Self::Pool { .. } | Self::Server(_) => 69,
             Self::Locked(_) => 73,
-            Self::Engine(_) | Self::EngineEnded | Self::Start(_) => 74,
         }
     }
 
