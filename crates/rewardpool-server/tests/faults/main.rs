@@ -15,6 +15,7 @@ mod load;
 mod power_cut;
 mod service;
 mod shim;
+mod strace;
 mod system_calls;
 mod tools;
 mod volume;

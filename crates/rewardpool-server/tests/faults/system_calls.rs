@@ -34,15 +34,15 @@ const SEEKS: usize = 40;
 
 /// How the service is set up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Kind {
-    storage: &'static str,
-    format: &'static str,
-    start: Start,
+pub(crate) struct Kind {
+    pub(crate) storage: &'static str,
+    pub(crate) format: &'static str,
+    pub(crate) start: Start,
 }
 
 /// What the start with the fault finds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Start {
+pub(crate) enum Start {
     /// Nothing, not even its directory.
     Fresh,
     /// What a killed service left behind.
@@ -50,16 +50,16 @@ enum Start {
 }
 
 /// A directory with its history.
-struct Place {
-    root: TempDir,
-    setup: Setup,
-    serial: Arc<AtomicU32>,
+pub(crate) struct Place {
+    pub(crate) root: TempDir,
+    pub(crate) setup: Setup,
+    pub(crate) serial: Arc<AtomicU32>,
     kind: Kind,
 }
 
 impl Place {
     /// In memory, where a sync costs nothing, if that is possible.
-    fn new(kind: Kind) -> Self {
+    pub(crate) fn new(kind: Kind) -> Self {
         let memory = Path::new("/dev/shm");
         let root = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap();
         let config = format!(
@@ -93,15 +93,15 @@ impl Place {
     }
 
     /// The calls below here are counted: in the working directory and in the one above it.
-    fn watched(&self) -> PathBuf {
+    pub(crate) fn watched(&self) -> PathBuf {
         self.root.path().join("work")
     }
 
-    fn calls_log(&self) -> PathBuf {
+    pub(crate) fn calls_log(&self) -> PathBuf {
         self.root.path().join("calls")
     }
 
-    fn record(&self, what: What) {
+    pub(crate) fn record(&self, what: What) {
         self.setup.recorder.record(what);
     }
 
@@ -112,7 +112,7 @@ impl Place {
 
 /// How a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum End {
+pub(crate) enum End {
     Code(i32),
     Signal(i32),
 }
@@ -161,9 +161,9 @@ fn try_fault(shim: &Shim, place: &Place, plan: Option<Plan>) -> Run {
 }
 
 /// The exit of a service that was asked to stop.
-const GOES_ON: End = End::Code(0);
+pub(crate) const GOES_ON: End = End::Code(0);
 /// The exit of a service that cannot write.
-const FAILED: End = End::Code(74);
+pub(crate) const FAILED: End = End::Code(74);
 
 /// How the process may end that meets this fault.
 fn promised(call: &Call, fault: Fault, has_served: bool) -> &'static [End] {
@@ -200,16 +200,16 @@ fn kind_of(fault: Fault) -> FaultKind {
 }
 
 /// A life of the service.
-struct Life {
-    end: End,
-    ran: Ran,
+pub(crate) struct Life {
+    pub(crate) end: End,
+    pub(crate) ran: Ran,
     /// Whether it came so far that it listened.
     has_served: bool,
-    log: String,
+    pub(crate) log: String,
 }
 
 /// Starts the service, does an errand, and stops it if it still lives.
-fn live(
+pub(crate) fn live(
     setup: &Setup,
     serial: &Arc<AtomicU32>,
     errand: impl AsyncFnOnce(&mut Errand) -> Ran,
@@ -238,7 +238,7 @@ fn live(
 }
 
 /// Starts it without a fault: what was unknown is repeated, and a little more is drawn.
-fn recover_and_judge(place: &Place) -> Vec<String> {
+pub(crate) fn recover_and_judge(place: &Place) -> Vec<String> {
     let mut faults = Vec::new();
     let unknown = unknown_draws(&place.history());
     let life =
@@ -485,4 +485,51 @@ fn every_system_call_may_fail_in_every_format_and_storage() {
         }
     }
     sweep_all(&kinds);
+}
+
+/// The next start must find its directory, and a name is durable only when the directory that it
+/// stands in was synced.
+#[test]
+fn the_name_of_a_new_working_directory_is_synced() {
+    let Some(shim) = Shim::new() else { return };
+    let place = Place::new(Kind { storage: "file", format: "binary", start: Start::Fresh });
+    let run = try_fault(&shim, &place, None);
+    assert!(run.faults.is_empty(), "{:?}", run.faults);
+    let position = |function: &str, file: &str| {
+        run.calls.iter().position(|call| call.function == function && call.file == file)
+    };
+    let (made, synced) = (position("mkdir", "data"), position("fsync", ""));
+    assert!(made.is_some() && made < synced && synced < position("create", "data/POOL.tmp"));
+}
+
+#[test]
+fn a_disk_that_fails_while_the_first_pools_are_created_is_74() {
+    let kind = Kind { storage: "file", format: "binary", start: Start::Fresh };
+    for fault in [Fault::InputOutput, Fault::NoSpace] {
+        fail_at(kind, fault, "create secret..tmp");
+    }
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_is_74() {
+    let kind = Kind { storage: "file", format: "binary", start: Start::Recovery };
+    fail_at(kind, Fault::InputOutput, "open secret.");
+}
+
+/// Lets a call at this site fail, which must have the end that is promised.
+fn fail_at(kind: Kind, fault: Fault, site: &str) {
+    let Some(sweeper) = Sweeper::new(kind) else { return };
+    let numbers = {
+        let mut sweep = Sweep::default();
+        sweep.see(&sweeper.try_at(Plan { fault, at: u64::from(u32::MAX) }).calls);
+        sweep.seen[site][0].clone()
+    };
+    for &at in numbers.iter().cycle().take(SEEKS) {
+        let run = sweeper.try_at(Plan { fault, at });
+        assert!(run.faults.is_empty(), "{fault:?} at {at}: {:?}", run.faults);
+        if run.met.is_some_and(|call| call.site() == site) {
+            return;
+        }
+    }
+    panic!("{fault:?} never met {site}");
 }
