@@ -108,6 +108,9 @@ impl fmt::Display for Report {
                 Status::NotApplicable { because } => writeln!(f, "not judged    {because}")?,
             }
         }
+        if self.violates(Invariant::I0) {
+            writeln!(f, "\nthe history is not sound, so the other verdicts are void")?;
+        }
         let Counts { events, operations, acknowledged, acknowledged_draws, .. } = self.counts;
         let Counts { unknown, retried, refused, kills, faults, .. } = self.counts;
         let Counts { records, logged_draws, before_log, snapshots, .. } = self.counts;

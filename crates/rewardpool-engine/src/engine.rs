@@ -211,6 +211,12 @@ fn turn(
         writer.stage(submission, now)?;
         taken += 1;
     }
+    #[cfg(feature = "mutants")]
+    if crate::mutant::is_on(crate::mutant::Mutant::AnswerBeforeSync) {
+        writer.release();
+        writer.is_unmarked = true;
+        return Ok(taken);
+    }
     writer.commit()?;
     Ok(taken)
 }

@@ -53,6 +53,8 @@ mod engine;
 mod error;
 mod handle;
 pub mod inspect;
+#[cfg(feature = "mutants")]
+mod mutant;
 mod progress;
 mod recovery;
 mod request;

@@ -99,6 +99,12 @@ impl From<Rejection> for Stop {
 impl Writer {
     /// Sets the time of the batch that begins. Never falls.
     pub(crate) fn begin_turn(&mut self, now: Now) {
+        // The open batch of this defect has records of earlier turns, and one time.
+        #[cfg(feature = "mutants")]
+        if crate::mutant::is_on(crate::mutant::Mutant::AnswerBeforeSync) && self.encoder.count() > 0
+        {
+            return;
+        }
         self.time_ms = self.time_ms.max(self.state.time_ms()).max(now.wall_ms);
     }
 
@@ -133,16 +139,21 @@ impl Writer {
     /// Makes everything staged durable and sends the answers.
     pub(crate) fn commit(&mut self) -> Result<(), EngineError> {
         self.write_batch()?;
+        // An answer leaves only with the proof that the state it came from is on disk.
+        assert_eq!(self.committed.last_lsn(), self.state.last_lsn(), "answers are durable");
+        self.release();
+        Ok(())
+    }
+
+    /// Makes new pools known and sends the answers. What they tell of is durable.
+    pub(crate) fn release(&mut self) {
         for (id, number) in self.new_pools.drain(..) {
             self.registry.insert(id, number);
         }
         self.staged_draws = 0;
-        // An answer leaves only with the proof that the state it came from is on disk.
-        assert_eq!(self.committed.last_lsn(), self.state.last_lsn(), "answers are durable");
         for submission in self.staged.drain(..) {
             submission.reply();
         }
-        Ok(())
     }
 
     /// Writes a commit marker: proof that what stands before it was durable. Called when idle.

@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 mod bad_runs;
+mod large_run;
 mod made_run;
 mod real_runs;

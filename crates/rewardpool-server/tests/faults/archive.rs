@@ -103,9 +103,9 @@ impl Drop for Watch {
     }
 }
 
-/// Files that are never written any more under another name.
+/// Whether this is a file of a log under its final name.
 fn is_of_log(name: &str) -> bool {
-    let is_made = !name.ends_with(".tmp") && !name.starts_with("wal.next");
-    let is_of_log = ["wal.", "snapshot.", "secret."].iter().any(|prefix| name.starts_with(prefix));
-    name == "POOL" || (is_of_log && is_made)
+    let number = ["wal.", "snapshot.", "secret."].iter().find_map(|kind| name.strip_prefix(kind));
+    let is_numbered = number.is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()));
+    name == "POOL" || is_numbered
 }

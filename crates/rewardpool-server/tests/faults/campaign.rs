@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rewardpool_checker::check::{Limits, check};
 use rewardpool_checker::history::{FaultKind, What};
-use rewardpool_checker::log;
+use rewardpool_checker::{Report, log};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -142,10 +142,11 @@ impl<'a> Campaign<'a> {
         self.setup.recorder.record(What::Fault { kind, detail: detail.to_owned() });
     }
 
-    /// Compares the history with what is on the disk. The service is down.
-    pub(crate) fn judge(&mut self, what: &str) {
+    /// Compares the history with what is on the disk. The service is down. `None` while it never
+    /// served.
+    pub(crate) fn judge(&mut self, what: &str) -> Option<Report> {
         if !self.has_served {
-            return;
+            return None;
         }
         let log = log::load(&self.setup.data).unwrap_or_else(|error| panic!("{what}: {error}"));
         let report = check(&self.setup.recorder.read().unwrap(), &log, &LIMITS);
@@ -153,6 +154,7 @@ impl<'a> Campaign<'a> {
             self.sum.failures += 1;
             println!("round {} ({what}): {report}", self.round);
         }
+        Some(report)
     }
 
     /// Starts and stops it once more, judges all, and adds up.

@@ -1,7 +1,7 @@
 //! Random choices that a seed repeats.
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A source of random numbers (SplitMix64).
+/// A source of random numbers (`SplitMix64`).
 #[derive(Clone, Debug)]
 pub(crate) struct Dice(u64);
 

@@ -65,9 +65,9 @@ fn one_round(campaign: &mut Campaign<'_>, device: &mut Device, dice: &mut Dice) 
     end_by_itself(service, detail);
     campaign.gather(clients);
     assert!(device.heal() > 0, "the disk never failed");
-    campaign.record_fault(FaultKind::Healed, detail);
 
     let (service, is_on_ghosts) = start_again(campaign, device);
+    campaign.record_fault(FaultKind::Healed, detail);
     let clients = campaign.load(&service, DRAWS_AFTER, dice);
     let cut = campaign.cut_power(device, service, clients, dice);
     campaign.judge(&format!("{detail}, then {cut:?}"));

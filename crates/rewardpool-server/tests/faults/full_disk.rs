@@ -146,7 +146,7 @@ impl User<'_> {
         for _ in 0..CALLS_UNTIL_FULL {
             match client.draw(&self.next_draw()).await {
                 Told::Ok(_) => {}
-                told => return is_no_space(&told),
+                told @ (Told::Fail(_) | Told::Info(_)) => return is_no_space(&told),
             }
         }
         panic!("the disk never became full");
@@ -170,7 +170,7 @@ impl User<'_> {
         loop {
             match client.draw(&self.next_draw()).await {
                 Told::Ok(_) => break,
-                told => is_no_space(&told),
+                told @ (Told::Fail(_) | Told::Info(_)) => is_no_space(&told),
             }
             assert!(begun.elapsed() < RESUMES_WITHIN, "draws are still refused");
         }

@@ -4,7 +4,8 @@
 //! random number of acknowledged draws the process is killed, now and then a second time while it
 //! starts; what nobody knows the outcome of is asked again. In the end the whole log, which an
 //! archive kept from its beginning, is compared with the history. `ROUNDS` sets the rounds for each
-//! of the six combinations of format and storage, `SEED` repeats the choices.
+//! of the six combinations of format and storage, `SEED` repeats the choices (though not the moments
+//! at which threads run), `VERBOSE` prints every verdict.
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,8 +21,8 @@ use crate::dice::Dice;
 use crate::load::{self, ask_again, config};
 use crate::service::{PATIENCE, Setup};
 
-/// Rounds of each combination, unless `ROUNDS` says otherwise: 54 in all.
-const ROUNDS: u64 = 9;
+/// Rounds of each combination, unless `ROUNDS` says otherwise: 180 in all.
+const ROUNDS: u64 = 30;
 /// Draws that are acknowledged before a kill, at least and at most.
 const DRAWS: std::ops::Range<u64> = 400..4600;
 /// The machine is busy with other tests, so a start may take long.
@@ -38,7 +39,8 @@ fn everything_acknowledged_survives_sigkill_in_every_format_and_storage() {
         for storage in ["file", "mmap"] {
             let home = tempfile::tempdir().unwrap();
             let begun = Instant::now();
-            let report = campaign(home.path(), format, storage, rounds, dice.split());
+            let setup = Setup::new(home.path(), &config(format, storage));
+            let report = campaign(&setup, home.path(), rounds, &mut dice);
             let counts = report.counts;
             println!(
                 "{format}/{storage}: {} kills, {} acknowledged draws, {} unknown, {} retried, {} \
@@ -68,9 +70,8 @@ fn everything_acknowledged_survives_sigkill_in_every_format_and_storage() {
 }
 
 /// All rounds on one directory, and the verdict.
-fn campaign(home: &Path, format: &str, storage: &str, rounds: u64, dice: Dice) -> Report {
-    let setup = Setup::new(home, &config(format, storage));
-    let archive = judge_rounds(&setup, home, rounds, dice);
+pub(crate) fn campaign(setup: &Setup, home: &Path, rounds: u64, dice: &mut Dice) -> Report {
+    let archive = all_rounds(setup, home, rounds, dice);
     inspect::verify(&setup.data).unwrap_or_else(|error| panic!("{}: {error}", home.display()));
     let events = setup.recorder.read().unwrap();
     let log = log::load(archive.directory())
@@ -79,19 +80,19 @@ fn campaign(home: &Path, format: &str, storage: &str, rounds: u64, dice: Dice) -
     check(&events, &log, &LIMITS)
 }
 
-fn judge_rounds(setup: &Setup, home: &Path, rounds: u64, mut dice: Dice) -> Archive {
+fn all_rounds(setup: &Setup, home: &Path, rounds: u64, dice: &mut Dice) -> Archive {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let watch: Watch = Archive::new(&setup.data, &home.join("archive")).watch();
     let mut unknown = Vec::new();
     for round in 0..rounds {
         if dice.percent(40) {
-            kill_while_it_starts(setup, &mut dice);
+            kill_while_it_starts(setup, dice);
         }
-        unknown = runtime.block_on(one_round(setup, round, unknown, &mut dice));
+        unknown = runtime.block_on(one_round(setup, round, unknown, dice));
     }
     let service = setup.start();
-    runtime.block_on(ask_again(setup, &service.address(), unknown, &mut dice));
+    runtime.block_on(ask_again(setup, &service.address(), unknown, dice));
     let status = service.stop();
     assert!(status.success(), "a clean stop after all kills: {status}");
     watch.end()

@@ -119,7 +119,7 @@ impl Load {
     }
 
     async fn change_and_read(mut self) -> Vec<DrawOp> {
-        let mut drawn: Vec<DrawOp> = Vec::new();
+        let (mut drawn, mut added): (Vec<DrawOp>, Vec<String>) = Default::default();
         loop {
             let (op, choice) = (self.op(), self.dice.below(100));
             let client = &mut self.client;
@@ -137,13 +137,22 @@ impl Load {
                     let weight = 5 + self.dice.below(60);
                     client.update_item(&op, "main", "silver", None, Some(weight)).await
                 }
-                66..68 => client.add_item(&op, "spare", &format!("item {op}"), (3, 5)).await,
+                66 => {
+                    let item = format!("item {op}");
+                    let told = client.add_item(&op, "spare", &item, (3, 5)).await;
+                    added.push(item);
+                    told
+                }
+                67 if !added.is_empty() => {
+                    let item = added.swap_remove(0);
+                    client.retire_item(&op, "spare", &item).await
+                }
                 68..76 => {
                     let status = *self.dice.one_of(&[PoolStatus::Paused, PoolStatus::Active]);
                     client.set_status(&op, "spare", status).await
                 }
-                76..78 => client.take_snapshot(&op).await,
-                78..88 if !drawn.is_empty() => {
+                76..82 => client.take_snapshot(&op).await,
+                82..90 if !drawn.is_empty() => {
                     let draw = self.dice.one_of(&drawn);
                     client.find_draw(&op, &draw.pool, &draw.op).await
                 }

@@ -7,9 +7,13 @@
 //! sets the rounds for each file system, `SEED` repeats the choices.
 use std::time::{Duration, Instant};
 
+use rewardpool_checker::{Invariant, Report};
+
 use crate::campaign::{Campaign, Sum, runtime};
+use crate::control::mutants;
 use crate::device::{Device, FileSystem};
 use crate::dice::Dice;
+use crate::service::Setup;
 
 /// Rounds, unless `ROUNDS` says otherwise.
 const ROUNDS_EXT4: u64 = 60;
@@ -18,6 +22,8 @@ const ROUNDS_XFS: u64 = 30;
 const ROUNDS_OF_A_DIRECTORY: u64 = 5;
 /// Draws that are acknowledged before a cut, at least and at most.
 const DRAWS: std::ops::Range<u64> = 50..1500;
+/// In so many rounds a build that answers too early is caught, with certainty as good as any.
+const CONTROL_ROUNDS_MAX: u64 = 20;
 /// So small that the log goes through many segments and snapshots.
 const SEGMENT_KB: u32 = 64;
 
@@ -57,7 +63,31 @@ fn cut_again_and_again(device: &mut Device, rounds: u64, dice: &mut Dice) -> Sum
     sum
 }
 
-fn one_round(campaign: &mut Campaign<'_>, device: &mut Device, dice: &mut Dice) {
+/// The same rounds with a build that answers before its log is written, of which the checker must
+/// report a draw that is acknowledged and lost.
+#[test]
+fn a_build_that_answers_too_early_is_caught_by_a_power_cut() {
+    let Some(binary) = mutants() else { return };
+    let seed = Dice::seed();
+    println!("SEED={seed}");
+    let (mut dice, runtime, mut rounds) = (Dice::new(seed), runtime(), 0);
+    for file_system in [FileSystem::Ext4, FileSystem::Xfs] {
+        let Some(mut device) = Device::new(file_system) else { return };
+        let caught = (1..=CONTROL_ROUNDS_MAX).find(|_| {
+            let mut campaign = Campaign::new(&device, &runtime);
+            let setup = Setup { binary: binary.clone(), ..campaign.setup.clone() };
+            campaign.setup = setup.with_variable("REWARDPOOL_MUTANT", "AnswerBeforeSync");
+            let report = one_round(&mut campaign, &mut device, &mut dice);
+            report.is_some_and(|report| report.violates(Invariant::I1))
+        });
+        let round = caught.expect("the loss of acknowledged draws is reported");
+        println!("{file_system:?}: caught in round {round}");
+        rounds += round;
+    }
+    rewardpool_tally::record("T6 control: answers too early, caught", rounds, rounds, 0);
+}
+
+fn one_round(campaign: &mut Campaign<'_>, device: &mut Device, dice: &mut Dice) -> Option<Report> {
     campaign.next_round(SEGMENT_KB, dice);
     let (service, clients);
     // A round in four meets the start, which writes the tail again and makes a snapshot.
@@ -71,5 +101,5 @@ fn one_round(campaign: &mut Campaign<'_>, device: &mut Device, dice: &mut Dice) 
         clients = campaign.load(&service, target, dice);
     }
     let cut = campaign.cut_power(device, service, clients, dice);
-    campaign.judge(&format!("{cut:?}"));
+    campaign.judge(&format!("{cut:?}"))
 }

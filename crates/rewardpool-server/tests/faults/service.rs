@@ -155,11 +155,6 @@ impl Service {
         self.child.id()
     }
 
-    /// The last record that its start found; `None` before it said so.
-    pub(crate) fn recovered_lsn(&self) -> Option<u64> {
-        self.heard.words().recovered_lsn
-    }
-
     /// All that it wrote to standard error so far.
     pub(crate) fn said(&self) -> String {
         self.heard.words().lines.join("\n")

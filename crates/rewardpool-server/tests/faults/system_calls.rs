@@ -119,7 +119,7 @@ pub(crate) enum End {
 
 impl From<ExitStatus> for End {
     fn from(status: ExitStatus) -> Self {
-        let end = status.code().map(Self::Code).or(status.signal().map(Self::Signal));
+        let end = status.code().map(Self::Code).or_else(|| status.signal().map(Self::Signal));
         end.expect("a process ends by a code or a signal")
     }
 }
@@ -179,7 +179,6 @@ fn promised(call: &Call, fault: Fault, has_served: bool) -> &'static [End] {
             // A call of any other kind is not interrupted by a signal in practice; ending is safe.
             _ => &[GOES_ON, FAILED],
         },
-        Fault::InputOutput => &[FAILED],
         // A read needs no space: whatever it means, nothing may be lost by it.
         Fault::NoSpace | Fault::Quota if reads.contains(&&*call.function) => &[GOES_ON, FAILED],
         // What is written aside of the log can wait for space.
@@ -187,7 +186,7 @@ fn promised(call: &Call, fault: Fault, has_served: bool) -> &'static [End] {
         // So can the zeros of the next segment, but not its header, which is written when the log
         // needs it. A directory is synced for both.
         Fault::NoSpace | Fault::Quota if has_served && !call.is_of_log() => &[GOES_ON, FAILED],
-        Fault::NoSpace | Fault::Quota => &[FAILED],
+        Fault::InputOutput | Fault::NoSpace | Fault::Quota => &[FAILED],
     }
 }
 
@@ -274,7 +273,14 @@ fn unknown_draws(history: &[Event]) -> Vec<String> {
         match &event.what {
             What::Invoke { op, .. } if op.starts_with("draw-") => unknown.push(op.clone()),
             What::Ok { op, .. } | What::Fail { op, .. } => unknown.retain(|known| known != op),
-            _ => {}
+            What::Invoke { .. }
+            | What::Info { .. }
+            | What::Spawn
+            | What::Ready { .. }
+            | What::Kill
+            | What::Terminate
+            | What::Exit { .. }
+            | What::Fault { .. } => {}
         }
     }
     unknown
