@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rewardpool_checker::check::{Limits, check};
 use rewardpool_checker::history::{FaultKind, What};
-use rewardpool_checker::{Report, log};
+use rewardpool_checker::{Invariant, Report, log};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -32,6 +32,28 @@ pub(crate) struct Sum {
     pub(crate) lost: u64,
     /// Those that survived.
     pub(crate) kept: u64,
+}
+
+/// What the checker says.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// The service never served, so nothing must be there.
+    Void,
+    /// What it found.
+    Read(Report),
+    /// The log that must be there is not, or is damaged.
+    Unreadable,
+}
+
+impl Verdict {
+    /// Whether something that was acknowledged is lost.
+    pub(crate) fn is_loss(&self) -> bool {
+        match self {
+            Self::Void => false,
+            Self::Read(report) => report.violates(Invariant::I1),
+            Self::Unreadable => true,
+        }
+    }
 }
 
 /// A working directory and its history.
@@ -142,19 +164,25 @@ impl<'a> Campaign<'a> {
         self.setup.recorder.record(What::Fault { kind, detail: detail.to_owned() });
     }
 
-    /// Compares the history with what is on the disk. The service is down. `None` while it never
-    /// served.
-    pub(crate) fn judge(&mut self, what: &str) -> Option<Report> {
+    /// Compares the history with what is on the disk. The service is down.
+    pub(crate) fn judge(&mut self, what: &str) -> Verdict {
         if !self.has_served {
-            return None;
+            return Verdict::Void;
         }
-        let log = log::load(&self.setup.data).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let log = match log::load(&self.setup.data) {
+            Ok(log) => log,
+            Err(error) => {
+                self.sum.failures += 1;
+                println!("round {} ({what}): the log cannot be read: {error}", self.round);
+                return Verdict::Unreadable;
+            }
+        };
         let report = check(&self.setup.recorder.read().unwrap(), &log, &LIMITS);
         if !report.is_good() {
             self.sum.failures += 1;
             println!("round {} ({what}): {report}", self.round);
         }
-        Some(report)
+        Verdict::Read(report)
     }
 
     /// Starts and stops it once more, judges all, and adds up.

@@ -5,15 +5,15 @@
 //! killed, the file system recovers, and the checker compares what clients were told with the log
 //! that is on the disk. Then the next round starts on it, with another storage and format. `ROUNDS`
 //! sets the rounds for each file system, `SEED` repeats the choices.
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rewardpool_checker::{Invariant, Report};
-
-use crate::campaign::{Campaign, Sum, runtime};
+use crate::campaign::{Campaign, Sum, Verdict, runtime};
 use crate::control::mutants;
 use crate::device::{Device, FileSystem};
 use crate::dice::Dice;
 use crate::service::Setup;
+use crate::shim::Shim;
 
 /// Rounds, unless `ROUNDS` says otherwise.
 const ROUNDS_EXT4: u64 = 60;
@@ -63,11 +63,26 @@ fn cut_again_and_again(device: &mut Device, rounds: u64, dice: &mut Dice) -> Sum
     sum
 }
 
-/// The same rounds with a build that answers before its log is written, of which the checker must
-/// report a draw that is acknowledged and lost.
+/// The same rounds with a build that answers before its log is written.
 #[test]
 fn a_build_that_answers_too_early_is_caught_by_a_power_cut() {
     let Some(binary) = mutants() else { return };
+    let early = |setup: Setup, _: &Path| {
+        let setup = Setup { binary: binary.clone(), ..setup };
+        setup.with_variable("REWARDPOOL_MUTANT", "AnswerBeforeSync")
+    };
+    catch("T6 control: answers too early, caught", &early);
+}
+
+/// The same rounds with syncs that do nothing, which no kill of the process alone can show.
+#[test]
+fn syncs_that_do_nothing_are_caught_by_a_power_cut() {
+    let Some(shim) = Shim::new() else { return };
+    catch("T6 control: syncs do nothing, caught", &|setup, disk| shim.lie(setup, disk));
+}
+
+/// Cuts the power of a broken service, until the checker reports the loss.
+fn catch(name: &str, break_it: &dyn Fn(Setup, &Path) -> Setup) {
     let seed = Dice::seed();
     println!("SEED={seed}");
     let (mut dice, runtime, mut rounds) = (Dice::new(seed), runtime(), 0);
@@ -75,19 +90,17 @@ fn a_build_that_answers_too_early_is_caught_by_a_power_cut() {
         let Some(mut device) = Device::new(file_system) else { return };
         let caught = (1..=CONTROL_ROUNDS_MAX).find(|_| {
             let mut campaign = Campaign::new(&device, &runtime);
-            let setup = Setup { binary: binary.clone(), ..campaign.setup.clone() };
-            campaign.setup = setup.with_variable("REWARDPOOL_MUTANT", "AnswerBeforeSync");
-            let report = one_round(&mut campaign, &mut device, &mut dice);
-            report.is_some_and(|report| report.violates(Invariant::I1))
+            campaign.setup = break_it(campaign.setup.clone(), &device.path());
+            one_round(&mut campaign, &mut device, &mut dice).is_loss()
         });
         let round = caught.expect("the loss of acknowledged draws is reported");
         println!("{file_system:?}: caught in round {round}");
         rounds += round;
     }
-    rewardpool_tally::record("T6 control: answers too early, caught", rounds, rounds, 0);
+    rewardpool_tally::record(name, rounds, rounds, 0);
 }
 
-fn one_round(campaign: &mut Campaign<'_>, device: &mut Device, dice: &mut Dice) -> Option<Report> {
+fn one_round(campaign: &mut Campaign<'_>, device: &mut Device, dice: &mut Dice) -> Verdict {
     campaign.next_round(SEGMENT_KB, dice);
     let (service, clients);
     // A round in four meets the start, which writes the tail again and makes a snapshot.

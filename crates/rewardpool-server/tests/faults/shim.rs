@@ -104,6 +104,13 @@ impl Shim {
         let Some(Plan { fault, at }) = plan else { return setup };
         setup.with_variable("SHIM_FAULT", fault.name()).with_variable("SHIM_AT", at.to_string())
     }
+
+    /// Makes every sync of a service say that it is done and do nothing.
+    pub(crate) fn lie(&self, setup: Setup, watched: &Path) -> Setup {
+        let setup = setup.with_variable("LD_PRELOAD", self.library());
+        let setup = setup.with_variable("SHIM_DIRECTORY", watched);
+        setup.with_variable("SHIM_FAULT", "lie").with_variable("SHIM_AT", "0")
+    }
 }
 
 /// The calls that a program made, in their order.

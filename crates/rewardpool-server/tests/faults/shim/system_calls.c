@@ -10,6 +10,7 @@
  *   SHIM_FAULT      kill        the process is killed before the call
  *                   kill-after  the process is killed after the call, before it returns
  *                   short       a write takes only half of the bytes (counts writes alone)
+ *                   lie         every sync says that it is done and does nothing (SHIM_AT is 0)
  *                   NUMBER      the call fails with this errno and does nothing
  *   SHIM_AT         number of the call that meets the fault, from 1
  *
@@ -38,7 +39,7 @@
 
 #define MAPS_MAX 64
 
-enum fault { NO_FAULT, KILL, KILL_AFTER, SHORT, ERROR };
+enum fault { NO_FAULT, KILL, KILL_AFTER, SHORT, LIE, ERROR };
 
 static const char *directory;
 static size_t directory_length;
@@ -80,6 +81,7 @@ begin (void)
   planned = strcmp (fault, "kill") == 0         ? KILL
             : strcmp (fault, "kill-after") == 0 ? KILL_AFTER
             : strcmp (fault, "short") == 0      ? SHORT
+            : strcmp (fault, "lie") == 0        ? LIE
                                                 : ERROR;
 }
 
@@ -123,7 +125,7 @@ meet (const char *function, const char *path, bool is_write)
   const bool is_met =
     planned != NO_FAULT && is_eligible && ++eligible_calls == planned_at;
   if (log_file >= 0) {
-    static const char *const names[] = { "-", "kill", "kill-after", "short", "error" };
+    static const char *const names[] = { "-", "kill", "kill-after", "short", "lie", "error" };
     char line[PATH_MAX + 64];
     const int n = snprintf (line, sizeof line, "%s %s %s\n", function, path,
                             names[is_met ? planned : NO_FAULT]);
@@ -211,13 +213,20 @@ writev (int fd, const struct iovec *parts, int count)
 
 /* Syncing. */
 
+#define SYNC(function, path, call)     \
+  do {                                 \
+    if (planned == LIE)                \
+      return 0;                        \
+    PASS (function, path, (int) call, -1); \
+  } while (0)
+
 int
 fsync (int fd)
 {
   char path[PATH_MAX];
   if (!path_of (fd, path))
     return syscall (SYS_fsync, fd);
-  PASS ("fsync", path, (int) syscall (SYS_fsync, fd), -1);
+  SYNC ("fsync", path, syscall (SYS_fsync, fd));
 }
 
 int
@@ -226,7 +235,7 @@ fdatasync (int fd)
   char path[PATH_MAX];
   if (!path_of (fd, path))
     return syscall (SYS_fdatasync, fd);
-  PASS ("fdatasync", path, (int) syscall (SYS_fdatasync, fd), -1);
+  SYNC ("fdatasync", path, syscall (SYS_fdatasync, fd));
 }
 
 /* Mapping. */
@@ -300,7 +309,7 @@ msync (void *address, size_t length, int flags)
   char path[PATH_MAX];
   if (!path_of_map (address, path))
     return syscall (SYS_msync, address, length, flags);
-  PASS ("msync", path, (int) syscall (SYS_msync, address, length, flags), -1);
+  SYNC ("msync", path, syscall (SYS_msync, address, length, flags));
 }
 
 /* Names. */
