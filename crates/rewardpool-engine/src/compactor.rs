@@ -25,47 +25,73 @@ pub(crate) struct ClosedSegment {
 }
 
 pub(crate) struct Compactor {
-    pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) closed: Receiver<ClosedSegment>,
-    pub(crate) failures: Sender<EngineError>,
-    pub(crate) progress: Arc<Progress>,
+    storage: Arc<dyn Storage>,
+    closed: Receiver<ClosedSegment>,
+    failures: Sender<EngineError>,
+    progress: Arc<Progress>,
+    /// Bytes of the segments that were closed since the last snapshot.
+    waiting_bytes: u64,
 }
 
 impl Compactor {
+    pub(crate) fn new(
+        storage: Arc<dyn Storage>,
+        closed: Receiver<ClosedSegment>,
+        failures: Sender<EngineError>,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self { storage, closed, failures, progress, waiting_bytes: 0 }
+    }
+
     /// Works until the writer is gone or the disk fails.
-    pub(crate) fn run(&self) {
-        let mut waiting_bytes = 0;
-        while let Ok(first) = self.closed.recv() {
-            let mut newest = first;
-            waiting_bytes += first.bytes;
-            for closed in self.closed.try_iter() {
-                waiting_bytes += closed.bytes;
-                newest = ClosedSegment { wanted: newest.wanted || closed.wanted, ..closed };
-            }
-            // A snapshot costs what it writes; it is worth it when the log has grown by as much.
-            let snapshot_bytes = self.progress.newest_snapshot().map_or(0, |taken| taken.bytes);
-            if !newest.wanted && waiting_bytes < 2 * snapshot_bytes {
-                continue;
-            }
-            match self.compact(newest.number) {
-                Ok(()) => waiting_bytes = 0,
-                Err(EngineError::Log(error)) if error.is_out_of_space() => {
-                    tracing::error!(
-                        "the disk is full, the snapshot is tried again at the next segment"
-                    );
-                    self.progress.snapshot_refused(newest.last_lsn);
-                }
-                Err(error) if error.is_corruption() => {
-                    // What is in memory is right; stopping now would lose it.
-                    tracing::error!(error = %Chain(&error), "the log on disk is damaged, no snapshot can be made of it");
-                }
-                Err(error) => {
-                    drop(self.failures.try_send(error));
-                    break;
-                }
+    pub(crate) fn run(&mut self) {
+        while let Ok(closed) = self.closed.recv() {
+            if !self.work(closed) {
+                break;
             }
         }
         self.progress.end();
+    }
+
+    /// Does what waits, if anything does. `false` when the disk failed. For callers who have no
+    /// thread for it.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn step(&mut self) -> bool {
+        self.closed.try_recv().map_or(true, |closed| self.work(closed))
+    }
+
+    /// Makes a snapshot of this closed segment and all that were closed since, if it is worth it.
+    /// `false` when the disk failed.
+    fn work(&mut self, first: ClosedSegment) -> bool {
+        let mut newest = first;
+        self.waiting_bytes += first.bytes;
+        for closed in self.closed.try_iter() {
+            self.waiting_bytes += closed.bytes;
+            newest = ClosedSegment { wanted: newest.wanted || closed.wanted, ..closed };
+        }
+        // A snapshot costs what it writes; it is worth it when the log has grown by as much.
+        let snapshot_bytes = self.progress.newest_snapshot().map_or(0, |taken| taken.bytes);
+        if !newest.wanted && self.waiting_bytes < 2 * snapshot_bytes {
+            return true;
+        }
+        match self.compact(newest.number) {
+            Ok(()) => self.waiting_bytes = 0,
+            Err(EngineError::Log(error)) if error.is_out_of_space() => {
+                tracing::error!(
+                    "the disk is full, the snapshot is tried again at the next segment"
+                );
+                self.progress.snapshot_refused(newest.last_lsn);
+            }
+            Err(error) if error.is_corruption() => {
+                // What is in memory is right; stopping now would lose it.
+                tracing::error!(error = %Chain(&error), "the log on disk is damaged, no snapshot can be made of it");
+            }
+            Err(error) => {
+                drop(self.failures.try_send(error));
+                return false;
+            }
+        }
+        true
     }
 
     fn compact(&self, last: SegmentNumber) -> Result<(), EngineError> {

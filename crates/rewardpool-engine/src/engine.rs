@@ -34,7 +34,7 @@ const IDLE: Duration = Duration::from_millis(2);
 /// Submissions of one batch.
 const SUBMISSIONS_MAX: usize = 4096;
 /// Closed segments that may wait for the compactor before it only hears of the newest.
-const CLOSED_SEGMENTS_MAX: usize = 1024;
+pub(crate) const CLOSED_SEGMENTS_MAX: usize = 1024;
 
 /// A running engine: the writer's thread and those that work ahead of it and behind it.
 pub struct Engine {
@@ -58,7 +58,9 @@ impl Engine {
         let lock = lock(&config.directory)?;
         let storage = open_storage(&config.directory, config.storage)?;
         let progress = Arc::new(Progress::default());
-        let started = start(&storage, config, &progress)?;
+        let begun = now();
+        let mut started = start(&storage, config, &progress, Origin { now: begun, uuid: uuid()? })?;
+        started.report.duration = begun.instant.elapsed();
         Self::run(started, storage, config, progress, lock)
     }
 
@@ -81,12 +83,8 @@ impl Engine {
         for pool in started.state.pools() {
             registry.insert(pool.names.id().clone(), pool.number);
         }
-        let compactor = Compactor {
-            storage,
-            closed: closed_segments,
-            failures: failing,
-            progress: Arc::clone(&progress),
-        };
+        let mut compactor =
+            Compactor::new(storage, closed_segments, failing, Arc::clone(&progress));
         let handle =
             Handle { mailbox, pools: Arc::clone(&registry), progress: Arc::clone(&progress) };
         let recovery = started.report.clone();
@@ -211,12 +209,6 @@ fn turn(
         writer.stage(submission, now)?;
         taken += 1;
     }
-    #[cfg(feature = "mutants")]
-    if crate::mutant::is_on(crate::mutant::Mutant::AnswerBeforeSync) {
-        writer.release();
-        writer.is_unmarked = true;
-        return Ok(taken);
-    }
     writer.commit()?;
     Ok(taken)
 }
@@ -275,17 +267,31 @@ pub(crate) fn open_storage(
     })
 }
 
+/// What a start takes from outside, beside the disk.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) now: Now,
+    /// Identity of the log, if there is none yet.
+    pub(crate) uuid: [u8; 16],
+}
+
+fn uuid() -> Result<[u8; 16], EngineError> {
+    let mut uuid = [0; 16];
+    getrandom::fill(&mut uuid).map_err(|error| EngineError::Random(error.to_string()))?;
+    Ok(uuid)
+}
+
 /// A state with its log, ready for the first request.
-struct Started {
-    state: State,
+pub(crate) struct Started {
+    pub(crate) state: State,
     log: Appender,
     generators: Vec<Generator>,
     committed: Committed,
-    report: RecoveryReport,
+    pub(crate) report: RecoveryReport,
 }
 
 impl Started {
-    fn into_writer(
+    pub(crate) fn into_writer(
         self,
         config: &EngineConfig,
         supply: Supply,
@@ -325,23 +331,22 @@ struct TakenUp {
 }
 
 /// Recovers the log or sets it up, and makes what was read durable again before anybody sees it.
-fn start(
+pub(crate) fn start(
     storage: &Arc<dyn Storage>,
     config: &EngineConfig,
     progress: &Progress,
+    origin: Origin,
 ) -> Result<Started, EngineError> {
-    let begun = now().instant;
-    let TakenUp { mut state, mut log, generators, mut report } =
+    let TakenUp { mut state, mut log, generators, report } =
         match LogReader::open(Arc::clone(storage))? {
-            Some(reader) => take_up(storage, config, &reader, progress)?,
-            None => set_up(storage, config, progress)?,
+            Some(reader) => take_up(storage, config, &reader, progress, origin.now)?,
+            None => set_up(storage, config, progress, origin.uuid)?,
         };
     let record = first_record(progress.newest_snapshot());
-    let time_ms = state.time_ms().max(now().wall_ms);
+    let time_ms = state.time_ms().max(origin.now.wall_ms);
     let payload = encode_and_apply(config.format, &record, &mut state, time_ms)?;
     let committed = log.append(&payload, 1, time_ms)?;
     state.activate();
-    report.duration = begun.elapsed();
     Ok(Started { state, log, generators, committed, report })
 }
 
@@ -350,10 +355,9 @@ fn set_up(
     storage: &Arc<dyn Storage>,
     config: &EngineConfig,
     progress: &Progress,
+    uuid: [u8; 16],
 ) -> Result<TakenUp, EngineError> {
     remove_leftovers(storage.as_ref())?;
-    let mut uuid = [0; 16];
-    getrandom::fill(&mut uuid).map_err(|error| EngineError::Random(error.to_string()))?;
     let identity = Identity { uuid };
     let state = State::new();
     let prepared = Prepared::create(Arc::clone(storage), config.segment_bytes)?;
@@ -373,6 +377,7 @@ fn take_up(
     config: &EngineConfig,
     reader: &LogReader,
     progress: &Progress,
+    now: Now,
 ) -> Result<TakenUp, EngineError> {
     let recovered = recover(reader, None)?;
     let (mut state, report) = (recovered.state, recovered.report);
@@ -387,7 +392,7 @@ fn take_up(
     let mut log = Appender::resume(Arc::clone(storage), tail)?;
     let next_segment = log.position().segment.next();
     let record = Record::Rotate { next_segment: next_segment.0, digest: state.digest() };
-    let time_ms = state.time_ms().max(now().wall_ms);
+    let time_ms = state.time_ms().max(now.wall_ms);
     let payload = encode_and_apply(format, &record, &mut state, time_ms)?;
     let prepared = Prepared::create(Arc::clone(storage), config.segment_bytes)?;
     log.rotate(prepared, config.format.id(), &payload, time_ms)?;

@@ -59,6 +59,8 @@ mod progress;
 mod recovery;
 mod request;
 mod secrets;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod submission;
 mod supplier;
 mod writer;

@@ -13,13 +13,16 @@ pub(crate) enum Mutant {
 /// All of them, by the name that chooses them.
 const MUTANTS: [(&str, Mutant); 1] = [("AnswerBeforeSync", Mutant::AnswerBeforeSync)];
 
-static CHOSEN: LazyLock<Option<Mutant>> = LazyLock::new(|| {
+static CHOSEN: LazyLock<Option<Mutant>> = LazyLock::new(choose);
+
+#[expect(clippy::disallowed_methods, reason = "no user's configuration can name a defect")]
+fn choose() -> Option<Mutant> {
     let name = std::env::var("REWARDPOOL_MUTANT").ok()?;
     let known = MUTANTS.iter().find(|(known, _)| *known == name);
     let (_, mutant) = known.expect("REWARDPOOL_MUTANT names a mutant");
     tracing::warn!(name, "this build has a defect, which is switched on");
     Some(*mutant)
-});
+}
 
 /// Whether this defect is switched on.
 pub(crate) fn is_on(mutant: Mutant) -> bool {

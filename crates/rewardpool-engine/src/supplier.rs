@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+#[cfg(feature = "simulation")]
+use crossbeam_channel::TryRecvError;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rewardpool_wal::storage::Storage;
-use rewardpool_wal::{Error, Prepared};
+use rewardpool_wal::{Error, Prepared, SEGMENT_BYTES_MIN};
 
 use crate::error::EngineError;
 use crate::request::Refusal;
@@ -24,6 +26,9 @@ pub(crate) struct Supply {
     ready: Option<Prepared>,
     /// Bytes of the segment that was ordered and not yet received.
     ordered: Option<usize>,
+    /// Makes segments when they are waited for, where there are no threads.
+    #[cfg(feature = "simulation")]
+    inline: Option<Supplier>,
 }
 
 /// The thread's end.
@@ -33,6 +38,9 @@ pub(crate) struct Supplier {
     prepared: Sender<Prepared>,
     disk_is_full: Arc<AtomicBool>,
     failures: Sender<EngineError>,
+    /// Bytes of an order that a full disk did not let it meet.
+    #[cfg(feature = "simulation")]
+    unmet: Option<usize>,
 }
 
 pub(crate) fn supply(
@@ -48,9 +56,18 @@ pub(crate) fn supply(
         prepared: prepared_sender,
         disk_is_full: Arc::clone(&disk_is_full),
         failures,
+        #[cfg(feature = "simulation")]
+        unmet: None,
     };
-    let supply =
-        Supply { orders: order_sender, prepared, disk_is_full, ready: None, ordered: None };
+    let supply = Supply {
+        orders: order_sender,
+        prepared,
+        disk_is_full,
+        ready: None,
+        ordered: None,
+        #[cfg(feature = "simulation")]
+        inline: None,
+    };
     (supply, supplier)
 }
 
@@ -86,7 +103,7 @@ impl Supply {
             }
             // What is known to be out of reach is refused at once, or reads would wait behind it.
             let patience = if is_full && !is_new { Duration::ZERO } else { GLANCE };
-            match self.prepared.recv_timeout(patience) {
+            match self.receive(patience) {
                 Ok(prepared) => {
                     self.ordered = self.ordered.filter(|&ordered| ordered > prepared.bytes());
                     self.ready = Some(prepared);
@@ -100,12 +117,47 @@ impl Supply {
         }
     }
 
+    #[cfg(not(feature = "simulation"))]
+    fn receive(&mut self, patience: Duration) -> Result<Prepared, RecvTimeoutError> {
+        self.prepared.recv_timeout(patience)
+    }
+
+    #[cfg(feature = "simulation")]
+    fn receive(&mut self, patience: Duration) -> Result<Prepared, RecvTimeoutError> {
+        if self.inline.is_none() {
+            return self.prepared.recv_timeout(patience);
+        }
+        self.make_inline();
+        self.prepared.try_recv().map_err(|error| match error {
+            TryRecvError::Empty => RecvTimeoutError::Timeout,
+            TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+        })
+    }
+
+    /// From now on segments are made by the thread that waits for them.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn set_inline(&mut self, supplier: Supplier) {
+        self.inline = Some(supplier);
+    }
+
+    /// Makes what is on order, or finds the disk full or broken. Only without a thread.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn make_inline(&mut self) {
+        if let Some(supplier) = &mut self.inline
+            && !supplier.step()
+        {
+            self.inline = None;
+        }
+    }
+
     /// Whether the last attempt to make a segment found the disk full.
     pub(crate) fn is_out_of_space(&self) -> bool {
         self.disk_is_full.load(Ordering::Acquire)
     }
 
     fn send_order(&mut self, bytes: usize) {
+        // As long as it will be, or an order would seem too short for what it brings.
+        let bytes = bytes.max(SEGMENT_BYTES_MIN);
         self.ordered = Some(bytes);
         // When the thread is gone, so is the other channel, which `take` notices.
         let _heard = self.orders.send(bytes).is_ok();
@@ -135,25 +187,48 @@ impl Supplier {
     fn make(&self, ordered: usize) -> Result<Option<Prepared>, Error> {
         let mut bytes = self.orders.try_iter().last().unwrap_or(ordered);
         loop {
-            match Prepared::create(Arc::clone(&self.storage), bytes) {
-                Ok(prepared) => {
-                    self.disk_is_full.store(false, Ordering::Release);
-                    return Ok(Some(prepared));
-                }
-                Err(error) if error.is_out_of_space() => {
-                    if !self.disk_is_full.swap(true, Ordering::AcqRel) {
-                        tracing::error!(
-                            bytes,
-                            "the disk is full, draws are refused until it is not"
-                        );
-                    }
-                }
-                Err(error) => return Err(error),
+            if let Some(prepared) = self.attempt(bytes)? {
+                return Ok(Some(prepared));
             }
             match self.orders.recv_timeout(RETRY) {
                 Ok(newer) => bytes = newer,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            }
+        }
+    }
+
+    /// Tries once to make a segment. `None` when the disk is full.
+    fn attempt(&self, bytes: usize) -> Result<Option<Prepared>, Error> {
+        match Prepared::create(Arc::clone(&self.storage), bytes) {
+            Ok(prepared) => {
+                self.disk_is_full.store(false, Ordering::Release);
+                Ok(Some(prepared))
+            }
+            Err(error) if error.is_out_of_space() => {
+                if !self.disk_is_full.swap(true, Ordering::AcqRel) {
+                    tracing::error!(bytes, "the disk is full, draws are refused until it is not");
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What `run` does between two waits. `false` when it would end.
+    #[cfg(feature = "simulation")]
+    fn step(&mut self) -> bool {
+        self.unmet = self.orders.try_iter().last().or(self.unmet);
+        let Some(bytes) = self.unmet else { return true };
+        match self.attempt(bytes) {
+            Ok(Some(prepared)) => {
+                self.unmet = None;
+                self.prepared.send(prepared).is_ok()
+            }
+            Ok(None) => true,
+            Err(error) => {
+                drop(self.failures.try_send(error.into()));
+                false
             }
         }
     }

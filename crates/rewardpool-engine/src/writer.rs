@@ -24,6 +24,8 @@ use rewardpool_wal::{Appender, Committed};
 use crate::compactor::ClosedSegment;
 use crate::error::EngineError;
 use crate::handle::PoolRegistry;
+#[cfg(feature = "mutants")]
+use crate::mutant::{self, Mutant};
 use crate::progress::{Progress, SnapshotTaken};
 use crate::request::{
     Answer, DrawAnswer, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request, Status,
@@ -101,8 +103,7 @@ impl Writer {
     pub(crate) fn begin_turn(&mut self, now: Now) {
         // The open batch of this defect has records of earlier turns, and one time.
         #[cfg(feature = "mutants")]
-        if crate::mutant::is_on(crate::mutant::Mutant::AnswerBeforeSync) && self.encoder.count() > 0
-        {
+        if mutant::is_on(Mutant::AnswerBeforeSync) && self.encoder.count() > 0 {
             return;
         }
         self.time_ms = self.time_ms.max(self.state.time_ms()).max(now.wall_ms);
@@ -138,6 +139,12 @@ impl Writer {
 
     /// Makes everything staged durable and sends the answers.
     pub(crate) fn commit(&mut self) -> Result<(), EngineError> {
+        #[cfg(feature = "mutants")]
+        if mutant::is_on(Mutant::AnswerBeforeSync) {
+            self.release();
+            self.is_unmarked = true;
+            return Ok(());
+        }
         self.write_batch()?;
         // An answer leaves only with the proof that the state it came from is on disk.
         assert_eq!(self.committed.last_lsn(), self.state.last_lsn(), "answers are durable");
@@ -169,6 +176,8 @@ impl Writer {
     /// Ends the log with the record of a clean stop.
     pub(crate) fn close(mut self) -> Result<(), EngineError> {
         self.commit()?;
+        #[cfg(feature = "mutants")]
+        self.write_batch()?;
         let payload = self.closing_payload(&Record::Closed(self.state.digest()))?;
         self.log.close(&payload, self.time_ms)?;
         Ok(())

@@ -3,5 +3,6 @@
 
 mod bad_runs;
 mod large_run;
+mod lies;
 mod made_run;
 mod real_runs;

@@ -2,7 +2,6 @@
 //! Method: random operations on an engine in this process, with restarts in between, whose history
 //! is recorded as a client's; then the log, as it was read from the directory, or the history is
 //! mutated once, consistently where a lie could be consistent.
-use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -12,20 +11,22 @@ use rewardpool_checker::check::{Limits, check};
 use rewardpool_checker::history::{
     Answer, Call, DrawAnswer, Event, ItemAnswer, PoolAnswer, Recorder, What,
 };
-use rewardpool_checker::log::{Change, Log, load};
+use rewardpool_checker::log::load;
 use rewardpool_core::catalog::{Catalog, CatalogItem};
 use rewardpool_core::command::{
     AdminCommand, DrawCommand, DrawCount, DrawMode, ItemChange, KeyHash, KeyLimits, Note, PoolSpec,
     PoolStatus, QuantityChange,
 };
 use rewardpool_core::format::Format;
-use rewardpool_core::ids::{ItemIndex, Outcome, PoolNumber};
+use rewardpool_core::ids::{Outcome, PoolNumber};
 use rewardpool_core::name::{ItemId, PoolId};
 use rewardpool_core::quantity::Quantity;
 use rewardpool_core::selector::SelectorKind;
 use rewardpool_engine::{
     Answer as EngineAnswer, Engine, EngineConfig, Handle, NewPool, Refusal, Request, StorageKind,
 };
+
+use crate::lies::{LIES, tell};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const ITEMS: [(&str, u64, i64); 4] =
@@ -195,12 +196,39 @@ impl Client<'_> {
         self.told(op, answer);
     }
 
+    fn find(&self, op: &str, key: String, hash: KeyHash) {
+        self.recorder.invoke(0, op, None, Call::FindDraw { pool: "p".into(), key });
+        let find = Request::FindDraw { pool: PoolNumber(0), key: hash };
+        let found = self.handle().call(find, PATIENCE).map(|(found, reply)| {
+            let EngineAnswer::Draw(draw) = found else { unreachable!() };
+            let names = reply.names(&draw);
+            let name = |o: &Outcome| o.item().and_then(|item| names.get(item)).cloned();
+            answer(&rewardpool_engine::Draws {
+                first_request_id: draw.first_request_id,
+                items: reply.outcomes(&draw).iter().map(name).collect(),
+                replayed: draw.replayed,
+            })
+        });
+        self.told(op, found);
+    }
+
+    fn update(&self, op: &str, item: usize, change: ItemChange) {
+        let add = change.quantity.map(|quantity| match quantity {
+            QuantityChange::Add(units) => units,
+            QuantityChange::Set { .. } => unreachable!("no step sets a quantity"),
+        });
+        let (pool, item, weight) = ("p".to_owned(), ITEMS[item].0.to_owned(), change.weight);
+        let id = ItemId::new(&item).unwrap();
+        let call = Call::UpdateItem { pool, item, add, set: None, weight };
+        let (pool, note) = (PoolNumber(0), Note::new("", op).unwrap());
+        self.change(op, call, AdminCommand::UpdateItem { pool, item: id, change, note });
+    }
+
     fn step(&mut self, step: &Step) {
         self.serial += 1;
         let op = format!("op-{}", self.serial);
         let pool = PoolNumber(0);
         let note = Note::new("", &op).unwrap();
-        let item = |place: usize| ITEMS[place].0.to_owned();
         match *step {
             Step::Draw { count, is_keyed, all_or_nothing } => {
                 let mode =
@@ -220,47 +248,14 @@ impl Client<'_> {
             }
             Step::Find(which) => {
                 let (key, command) = which.get(&self.keyed).clone();
-                let call = Call::FindDraw { pool: "p".into(), key };
-                self.recorder.invoke(0, &op, None, call);
-                let find = Request::FindDraw { pool, key: command.key.unwrap() };
-                let found = self.handle().call(find, PATIENCE).map(|(found, reply)| {
-                    let EngineAnswer::Draw(draw) = found else { unreachable!() };
-                    let names = reply.names(&draw);
-                    let name = |o: &Outcome| o.item().and_then(|item| names.get(item)).cloned();
-                    answer(&rewardpool_engine::Draws {
-                        first_request_id: draw.first_request_id,
-                        items: reply.outcomes(&draw).iter().map(name).collect(),
-                        replayed: draw.replayed,
-                    })
-                });
-                self.told(&op, found);
+                self.find(&op, key, command.key.unwrap());
             }
-            Step::Add { item: place, units } => {
-                let (pool_name, name) = ("p".to_owned(), item(place));
-                let call = Call::UpdateItem {
-                    pool: pool_name,
-                    item: name.clone(),
-                    add: Some(units),
-                    set: None,
-                    weight: None,
-                };
+            Step::Add { item, units } => {
                 let quantity = Some(QuantityChange::Add(units));
-                let change = ItemChange { quantity, weight: None };
-                let item = ItemId::new(&name).unwrap();
-                self.change(&op, call, AdminCommand::UpdateItem { pool, item, change, note });
+                self.update(&op, item, ItemChange { quantity, weight: None });
             }
-            Step::Weigh { item: place, weight } => {
-                let (pool_name, name, weight) = ("p".to_owned(), item(place), Some(weight));
-                let call = Call::UpdateItem {
-                    pool: pool_name,
-                    item: name.clone(),
-                    add: None,
-                    set: None,
-                    weight,
-                };
-                let change = ItemChange { quantity: None, weight };
-                let item = ItemId::new(&name).unwrap();
-                self.change(&op, call, AdminCommand::UpdateItem { pool, item, change, note });
+            Step::Weigh { item, weight } => {
+                self.update(&op, item, ItemChange { quantity: None, weight: Some(weight) });
             }
             Step::SetStatus(status) => {
                 let (pool_name, text) = ("p".to_owned(), status.name().to_owned());
@@ -345,153 +340,6 @@ fn run(directory: &Path, steps: &[Step], format: Format) -> Vec<Event> {
     recorder.read().unwrap()
 }
 
-/// One lie. Where possible the rest of the log is made to fit it.
-#[derive(Clone, Copy, Debug)]
-enum Lie {
-    /// A logged draw is gone, and all that follows is numbered anew.
-    DropDraw,
-    /// An outcome is another item.
-    ChangeItem,
-    /// A logged draw stands twice, with ids of its own.
-    DoubleDraw,
-    /// A draw begins with the id of the one before.
-    DoubleId,
-    /// Two draws stand in the other order.
-    SwapDraws,
-    /// A client was told another item.
-    TellOtherItem,
-    /// A client was told other ids.
-    TellOtherIds,
-    /// The history lacks an operation.
-    ForgetOperation,
-    /// An acknowledged draw was refused, says the history.
-    SayRefused,
-}
-
-const LIES: [Lie; 9] = [
-    Lie::DropDraw,
-    Lie::ChangeItem,
-    Lie::DoubleDraw,
-    Lie::DoubleId,
-    Lie::SwapDraws,
-    Lie::TellOtherItem,
-    Lie::TellOtherIds,
-    Lie::ForgetOperation,
-    Lie::SayRefused,
-];
-
-/// Gives all records and draws new numbers, as a log without a gap has them.
-fn renumber(log: &mut Log) {
-    let (mut lsn, mut request_id) = (log.base.lsn, log.base.last_request_id + 1);
-    for entry in &mut log.entries {
-        lsn += 1;
-        entry.lsn = lsn;
-        if let Change::Draw(draw) = &mut entry.change {
-            draw.first_request_id = request_id;
-            request_id += draw.outcomes.len() as u64;
-        }
-    }
-}
-
-/// The operation of a draw that was answered for the first time.
-fn acknowledged_op(event: &Event) -> Option<String> {
-    let What::Ok { op, answer: Answer::Draw(draw) } = &event.what else { return None };
-    (!draw.replayed).then(|| op.clone())
-}
-
-/// Applies a lie. What would give it away at once, the secret and the engine's own sums, is taken
-/// from the log, unless `has_secret`.
-fn tell(lie: Lie, which: prop::sample::Index, has_secret: bool, run: &mut (Vec<Event>, Log)) {
-    let (events, log) = run;
-    if !has_secret {
-        log.secrets.clear();
-        log.checkpoints.clear();
-    }
-    // Nobody can tell lies about draws that nobody was told of, nor draws without a key apart from
-    // others that were not answered.
-    let hash = |key: String| KeyHash::of(key.as_bytes());
-    let unsure = |event: &Event| {
-        let What::Info { op, .. } = &event.what else { return None };
-        Some(op.clone())
-    };
-    let unsure: HashSet<String> = events.iter().filter_map(unsure).collect();
-    let answered = events.iter().filter_map(acknowledged_op).filter(|op| !unsure.contains(op));
-    let hashes: HashSet<KeyHash> = answered.filter_map(hash).collect();
-    let is_known = |change: &Change| {
-        let Change::Draw(draw) = change else { return false };
-        draw.key.is_some_and(|key| hashes.contains(&key.hash))
-    };
-    let draws: Vec<usize> =
-        (0..log.entries.len()).filter(|&place| is_known(&log.entries[place].change)).collect();
-    let logged: HashSet<KeyHash> =
-        log.draws().filter_map(|(_, draw)| Some(draw.key?.hash)).collect();
-    let is_acknowledged = |event: &&mut Event| {
-        let hash = acknowledged_op(event).and_then(hash);
-        hash.is_some_and(|hash| hashes.contains(&hash) && logged.contains(&hash))
-    };
-    match lie {
-        Lie::DropDraw => {
-            log.entries.remove(*which.get(&draws));
-            renumber(log);
-        }
-        Lie::ChangeItem => {
-            let Change::Draw(draw) = &mut log.entries[*which.get(&draws)].change else { panic!() };
-            let place = which.index(draw.outcomes.len());
-            let known = draw.outcomes[place].item().map_or(0, ItemIndex::number);
-            draw.outcomes[place] = Outcome::award(ItemIndex::new((known + 1) % 4).unwrap());
-        }
-        Lie::DoubleDraw => {
-            let place = *which.get(&draws);
-            log.entries.insert(place + 1, log.entries[place].clone());
-            renumber(log);
-        }
-        Lie::DoubleId => {
-            let pair = &draws[which.index(draws.len() - 1)..];
-            let Change::Draw(first) = &log.entries[pair[0]].change else { panic!() };
-            let id = first.first_request_id;
-            let Change::Draw(second) = &mut log.entries[pair[1]].change else { panic!() };
-            second.first_request_id = id;
-        }
-        Lie::SwapDraws => {
-            let place = which.index(draws.len() - 1);
-            let (one, two) = (draws[place], draws[place + 1]);
-            log.entries.swap(one, two);
-            renumber(log);
-        }
-        Lie::TellOtherItem | Lie::TellOtherIds | Lie::SayRefused => {
-            let mut told: Vec<&mut Event> = events.iter_mut().filter(is_acknowledged).collect();
-            let place = which.index(told.len());
-            let What::Ok { op, answer: Answer::Draw(draw) } = &mut told[place].what else {
-                panic!("only these were chosen")
-            };
-            match lie {
-                Lie::TellOtherItem => draw.outcomes[0] = (draw.outcomes[0] + 1) % 5,
-                Lie::TellOtherIds => draw.first_request_id += 1,
-                Lie::DropDraw
-                | Lie::ChangeItem
-                | Lie::DoubleDraw
-                | Lie::DoubleId
-                | Lie::SwapDraws
-                | Lie::ForgetOperation
-                | Lie::SayRefused => {
-                    let op = op.clone();
-                    told[place].what = What::Fail { op, code: "OVERLOADED".into() };
-                }
-            }
-        }
-        Lie::ForgetOperation => {
-            let told: Vec<&mut Event> = events.iter_mut().filter(is_acknowledged).collect();
-            let place = which.index(told.len());
-            let What::Ok { op, .. } = &told[place].what else { panic!("only these were chosen") };
-            let forgotten = op.clone();
-            events.retain(|event| {
-                !matches!(&event.what, What::Invoke { op, .. } | What::Ok { op, .. }
-                    | What::Fail { op, .. } | What::Info { op, .. } if *op == forgotten)
-            });
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
@@ -514,9 +362,9 @@ proptest! {
         let report = check(&events, &log, &LIMITS);
         prop_assert!(report.is_good(), "{report}");
         for lie in LIES {
-            let mut lied = (events.clone(), load(&data).unwrap());
-            tell(lie, which, has_secret, &mut lied);
-            let report = check(&lied.0, &lied.1, &LIMITS);
+            let (mut events, mut log) = (events.clone(), load(&data).unwrap());
+            tell(lie, which, has_secret, &mut events, &mut log);
+            let report = check(&events, &log, &LIMITS);
             prop_assert!(!report.is_good(), "{lie:?} is not flagged\n{report}");
         }
     }

@@ -11,10 +11,10 @@ use rewardpool_wal::{
     snapshot_name,
 };
 
-use crate::disk::{MemoryStorage, Numbers};
 use crate::journal::{
     FORMAT, IDENTITY, Journal, Payload, SEGMENT_BYTES, body_of, records_of, recover,
 };
+use rewardpool_sim::{Faults, MemoryStorage, Numbers};
 
 /// Makes empty storages. `reopen` gives another view of the same directory, as a new process has.
 trait Maker {
@@ -249,6 +249,10 @@ fn pruning_passes_over_a_damaged_snapshot() {
     assert!(recovered.agrees(&journal.history) && recovered.damaged.len() == 1);
 }
 
+fn full(bytes_left: usize) -> Faults {
+    Faults { bytes_left: Some(bytes_left), ..Faults::default() }
+}
+
 #[test]
 fn a_full_disk_leaves_nothing_behind() {
     let storage = MemoryStorage::default();
@@ -256,21 +260,21 @@ fn a_full_disk_leaves_nothing_behind() {
     journal.append_any().unwrap();
     let before = storage.disk().files();
     for more in [0, 1, SECTOR, SEGMENT_BYTES - 1] {
-        storage.limit_bytes(Some(more));
+        storage.set_faults(full(more));
         let error = Prepared::create(storage.shared(), SEGMENT_BYTES).map(drop).unwrap_err();
         assert!(error.is_out_of_space() && !error.is_corruption(), "{error:?}");
         assert_eq!(storage.disk().files(), before);
     }
     for more in [0, 50, 500] {
-        storage.limit_bytes(Some(more));
+        storage.set_faults(full(more));
         let error = journal.snapshot_here().unwrap_err();
         assert!(error.is_out_of_space(), "{error:?}");
         assert_eq!(storage.disk().files(), before);
     }
     // A batch has its room already, so it is taken even now.
-    storage.limit_bytes(Some(0));
+    storage.set_faults(full(0));
     journal.append_any().unwrap();
-    storage.limit_bytes(None);
+    storage.set_faults(Faults::default());
     journal.rotate().unwrap();
     assert!(recover(storage.shared()).unwrap().unwrap().agrees(&journal.history));
 }
@@ -281,7 +285,7 @@ fn a_disk_without_room_for_a_name_is_a_full_disk() {
     let storage = MemoryStorage::default();
     let mut journal = Journal::set_up(storage.shared(), None, 34).unwrap();
     let before = storage.disk().files();
-    storage.limit_files(true);
+    storage.set_faults(Faults { is_out_of_inodes: true, ..Faults::default() });
     let prepared = Prepared::create(storage.shared(), SEGMENT_BYTES).map(drop);
     for error in [prepared.unwrap_err(), journal.snapshot_here().unwrap_err()] {
         assert!(error.is_out_of_space(), "{error:?}");

@@ -8,7 +8,7 @@ use rewardpool_wal::{
     Appender, Error, Identity, LogReader, Prepared, SECTOR, SegmentNumber, SnapshotHeader, Tail,
 };
 
-use crate::disk::{MemoryStorage, Numbers};
+use rewardpool_sim::{MemoryStorage, Numbers};
 
 pub const IDENTITY: Identity = Identity { uuid: *b"a-test-of-a-log!" };
 pub const FORMAT: u8 = 2;

@@ -9,8 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rewardpool_wal::{Error, Fault, SECTOR, SegmentNumber};
 
-use crate::disk::{Disk, MemoryStorage};
 use crate::journal::{Journal, Payload, recover};
+use rewardpool_sim::{Disk, MemoryStorage};
 
 type Files = BTreeMap<String, Vec<u8>>;
 

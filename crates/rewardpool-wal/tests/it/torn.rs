@@ -3,28 +3,8 @@
 //!
 //! Method: a life is recorded before each of its syncs; from each of these moments many power cuts
 //! are tried, each followed by a recovery, a continuation and a second power cut.
-use std::collections::BTreeSet;
-
-use crate::disk::{Disk, MemoryStorage, Moment, Numbers, Promise};
 use crate::journal::{Journal, Payload, Recovered, recover};
-
-/// Which subsets of so many unsynced things are tried: all of them when there are few.
-fn subsets(things: usize, random: usize, numbers: &mut Numbers) -> BTreeSet<Vec<bool>> {
-    let set = |keep: &dyn Fn(usize) -> bool| (0..things).map(keep).collect::<Vec<_>>();
-    if things <= 6 {
-        return (0..1_usize << things).map(|bits| set(&|n| bits >> n & 1 == 1)).collect();
-    }
-    let mut subsets = BTreeSet::new();
-    for one in 0..=things {
-        subsets.insert(set(&|n| n < one));
-        subsets.insert(set(&|n| n != one));
-        subsets.insert(set(&|n| n == one));
-    }
-    for _ in 0..random {
-        subsets.insert((0..things).map(|_| numbers.coin()).collect());
-    }
-    subsets
-}
+use rewardpool_sim::{Disk, Faults, MemoryStorage, Moment, Numbers, Promise, Recording};
 
 /// Recovers and compares with what was promised; `None` when nothing was promised nor found.
 fn recover_promised(disk: &Disk, promise: Promise, history: &[Payload]) -> Option<Recovered> {
@@ -85,7 +65,7 @@ fn go_on(
 /// Recovers a disk, goes on, and checks that a second power cut takes nothing of it away.
 fn outlive(disk: &Disk, promise: Promise, history: &[Payload], how: Continuation) -> MemoryStorage {
     let recovered = recover_promised(disk, promise, history);
-    let storage = MemoryStorage::recording(disk.clone(), promise);
+    let storage = MemoryStorage::recording(disk.clone(), promise, Recording::Syncs);
     let longer = go_on(&storage, recovered, history, how);
     let all = storage.promised();
     assert_eq!((all.acknowledged, all.started), (longer.len(), longer.len()));
@@ -96,7 +76,7 @@ fn outlive(disk: &Disk, promise: Promise, history: &[Payload], how: Continuation
 
 /// A life on a simulated disk, and the moment before each of its syncs.
 fn record(seed: u64) -> (Vec<Moment>, Vec<Payload>) {
-    let storage = MemoryStorage::recording(Disk::default(), Promise::default());
+    let storage = MemoryStorage::recording(Disk::default(), Promise::default(), Recording::Syncs);
     let mut journal = Journal::set_up(storage.shared(), Some(storage.clone()), seed).unwrap();
     journal.live(6, 6).unwrap();
     let end = Moment { disk: storage.disk(), promise: storage.promised() };
@@ -112,7 +92,7 @@ fn try_all(seed: u64, how: Continuation) -> usize {
     let mut numbers = Numbers(seed);
     let mut states = 0;
     for Moment { disk, promise } in &moments {
-        for keep in subsets(disk.unsynced(), 6, &mut numbers) {
+        for keep in disk.sets_of_survivors(6, &mut numbers) {
             outlive(&disk.cut(&keep), *promise, &history, how);
             states += 1;
         }
@@ -162,7 +142,7 @@ fn cut_recovery(
     numbers: &mut Numbers,
 ) -> usize {
     let recovered = recover_promised(disk, promise, history);
-    let storage = MemoryStorage::recording(disk.clone(), promise);
+    let storage = MemoryStorage::recording(disk.clone(), promise, Recording::Syncs);
     // Until the log goes on, what was only in flight may still be lost.
     let longer = go_on(&storage, recovered, history, how);
     let mut states = 0;
@@ -183,7 +163,7 @@ fn a_failed_sync_loses_nothing_that_was_acknowledged() {
     for seed in [7, 8] {
         for failing in 1.. {
             let storage = MemoryStorage::default();
-            storage.fail_sync(failing);
+            storage.set_faults(Faults { failing_sync: Some(failing), ..Faults::default() });
             let (result, history) = live_until_failure(&storage, seed);
             if result.is_ok() {
                 break;
