@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 use rewardpool_core::state::State;
+use rewardpool_mutant::{Mutant, is_on};
 use rewardpool_wal::storage::Storage;
 use rewardpool_wal::{
     EPOCH, Identity, LogReader, SegmentNumber, SnapshotFile, SnapshotHeader, snapshot_name,
@@ -136,9 +137,20 @@ pub(crate) fn publish_snapshot(
         time_ms: state.time_ms(),
         epoch: EPOCH,
     };
+    if is_on(Mutant::PruneBeforeSnapshot) {
+        remove_snapshots(storage);
+    }
     let sha256 = header.publish(storage, &body)?;
     let bytes = SnapshotFile::file_bytes(&body);
     Ok(SnapshotTaken { lsn, file: snapshot_name(lsn), bytes, sha256 })
+}
+
+/// What [`Mutant::PruneBeforeSnapshot`] does too early.
+fn remove_snapshots(storage: &dyn Storage) {
+    let names = storage.list().unwrap_or_default();
+    for name in names.iter().filter(|name| name.starts_with("snapshot.")) {
+        drop(storage.remove(name));
+    }
 }
 
 /// Removes what the new snapshot makes superfluous and tells who waits.

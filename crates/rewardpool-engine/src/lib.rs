@@ -53,8 +53,6 @@ mod engine;
 mod error;
 mod handle;
 pub mod inspect;
-#[cfg(feature = "mutants")]
-mod mutant;
 mod progress;
 mod recovery;
 mod request;

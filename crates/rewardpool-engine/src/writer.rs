@@ -19,13 +19,12 @@ use rewardpool_core::name::PoolId;
 use rewardpool_core::record::{Record, SnapshotRef};
 use rewardpool_core::state::State;
 use rewardpool_core::view::PoolView;
+use rewardpool_mutant::{Mutant, is_on};
 use rewardpool_wal::{Appender, Committed};
 
 use crate::compactor::ClosedSegment;
 use crate::error::EngineError;
 use crate::handle::PoolRegistry;
-#[cfg(feature = "mutants")]
-use crate::mutant::{self, Mutant};
 use crate::progress::{Progress, SnapshotTaken};
 use crate::request::{
     Answer, DrawAnswer, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request, Status,
@@ -102,8 +101,7 @@ impl Writer {
     /// Sets the time of the batch that begins. Never falls.
     pub(crate) fn begin_turn(&mut self, now: Now) {
         // The open batch of this defect has records of earlier turns, and one time.
-        #[cfg(feature = "mutants")]
-        if mutant::is_on(Mutant::AnswerBeforeSync) && self.encoder.count() > 0 {
+        if is_on(Mutant::AnswerAndWriteLater) && self.encoder.count() > 0 {
             return;
         }
         self.time_ms = self.time_ms.max(self.state.time_ms()).max(now.wall_ms);
@@ -139,8 +137,10 @@ impl Writer {
 
     /// Makes everything staged durable and sends the answers.
     pub(crate) fn commit(&mut self) -> Result<(), EngineError> {
-        #[cfg(feature = "mutants")]
-        if mutant::is_on(Mutant::AnswerBeforeSync) {
+        if is_on(Mutant::AnswerBeforeSync) {
+            self.release();
+        }
+        if is_on(Mutant::AnswerAndWriteLater) {
             self.release();
             self.is_unmarked = true;
             return Ok(());
@@ -176,8 +176,9 @@ impl Writer {
     /// Ends the log with the record of a clean stop.
     pub(crate) fn close(mut self) -> Result<(), EngineError> {
         self.commit()?;
-        #[cfg(feature = "mutants")]
-        self.write_batch()?;
+        if is_on(Mutant::AnswerAndWriteLater) {
+            self.write_batch()?;
+        }
         let payload = self.closing_payload(&Record::Closed(self.state.digest()))?;
         self.log.close(&payload, self.time_ms)?;
         Ok(())
@@ -208,7 +209,10 @@ impl Writer {
         let names = self.state.names().pool(pool).ok_or(Rejection::UnknownPool)?;
         let count = command.count.as_usize();
         let room = self.encoder.draw_bytes_max(names, count);
-        self.make_room(room)?;
+        let made = self.make_room(room);
+        if !is_on(Mutant::RecordLeftAfterRefusal) || !matches!(made, Err(Stop::Refused(_))) {
+            made?;
+        }
         let generator = &mut self.generators[pool.as_usize()];
         let start = into.outcomes.len();
         let drawn = self.state.draw(command, generator, self.time_ms, &mut into.outcomes)?;
@@ -280,13 +284,19 @@ impl Writer {
         let decided = self.state.decide(&command)?;
         let record = decided.expect("a pool that can be created changes the state");
         self.make_room(self.encoder.record_bytes_max(&record))?;
+        if is_on(Mutant::SecretAfterLog) {
+            self.push(&record)?;
+            self.write_batch()?;
+        }
         // The secret is on disk before the log commits to it.
         match store(self.log.storage().as_ref(), number, &secret) {
             Ok(()) => {}
             Err(error) if error.is_out_of_space() => return Err(Refusal::OutOfSpace.into()),
             Err(error) => return Err(Stop::Failed(error.into())),
         }
-        self.push(&record)?;
+        if !is_on(Mutant::SecretAfterLog) {
+            self.push(&record)?;
+        }
         self.generators.push(Generator::new(&secret));
         self.new_pools.push((pool.spec.id.clone(), number));
         Ok(self.changed(number))

@@ -9,6 +9,7 @@ mod disk;
 pub mod life;
 mod numbers;
 mod requests;
+pub mod rot;
 mod service;
 mod storage;
 

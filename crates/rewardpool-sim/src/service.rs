@@ -10,6 +10,8 @@ use rewardpool_engine::{
     EngineConfig, EngineError, Reply, ReplyPort, Request, StorageKind, Submission,
 };
 
+use rewardpool_wal::storage::Storage;
+
 use crate::clients::Clients;
 use crate::storage::MemoryStorage;
 
@@ -137,7 +139,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    fn config(self) -> EngineConfig {
+    pub(crate) fn config(self) -> EngineConfig {
         let Self { format, segment_bytes } = self;
         EngineConfig {
             directory: "simulated".into(),
@@ -154,7 +156,8 @@ impl Settings {
 pub(crate) struct Service {
     steps: Steps,
     inbox: Arc<Inbox>,
-    storage: MemoryStorage,
+    /// Is told what the service has promised.
+    promises: MemoryStorage,
 }
 
 impl Service {
@@ -166,16 +169,27 @@ impl Service {
         clients: &mut Clients,
         history: &mut History,
     ) -> Result<Self, EngineError> {
+        Self::open((storage, storage.shared()), settings, clock, clients, history)
+    }
+
+    /// Starts a service on any storage. What it promises is told to the simulated one.
+    pub(crate) fn open(
+        (promises, storage): (&MemoryStorage, Arc<dyn Storage>),
+        settings: Settings,
+        clock: &Clock,
+        clients: &mut Clients,
+        history: &mut History,
+    ) -> Result<Self, EngineError> {
         let uuid = *b"a-simulated-pool";
-        let steps = Steps::open(storage.shared(), &settings.config(), clock.now(), uuid)?;
+        let steps = Steps::open(storage, &settings.config(), clock.now(), uuid)?;
         assert!(!(history.was_open && steps.recovery().fresh), "the log is gone");
         let is_damaged = !steps.recovery().damaged_snapshots.is_empty();
         assert!(!is_damaged, "a crash left a damaged snapshot");
         steps.state().check().expect("everything adds up");
         history.restart(steps.state());
         clients.reconnect(steps.state());
-        let service = Self { steps, inbox: Arc::default(), storage: storage.clone() };
-        storage.promise(|promise| promise.is_marked = true);
+        let service = Self { steps, inbox: Arc::default(), promises: promises.clone() };
+        promises.promise(|promise| promise.is_marked = true);
         service.promise(history);
         Ok(service)
     }
@@ -235,7 +249,7 @@ impl Service {
 
     fn promise(&self, history: &History) {
         let (started, acknowledged) = history.lengths();
-        self.storage.promise(|promise| {
+        self.promises.promise(|promise| {
             promise.started = started;
             promise.acknowledged = acknowledged;
         });

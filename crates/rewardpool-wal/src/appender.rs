@@ -1,6 +1,7 @@
 //! The writing end of the log: one batch at a time, each durable when `append` returns.
 use std::sync::Arc;
 
+use rewardpool_mutant::{Mutant, is_on};
 use sha2::{Digest as _, Sha256};
 
 use crate::batch::{BatchHeader, SECTOR, batch_bytes, content_bytes, payload_bytes_max, seal};
@@ -97,7 +98,9 @@ impl Appender {
         }
         let header = tail.header;
         let file = rewrite(storage.as_ref(), &header, &tail.image)?;
-        if let Some(never_begun) = tail.never_begun {
+        if let Some(never_begun) = tail.never_begun
+            && !is_on(Mutant::NeverBegunKept)
+        {
             // It was made for a closing batch that is not there. Once other batches stand in its
             // place, it would contradict them.
             let name = segment_name(never_begun);
@@ -207,7 +210,11 @@ impl Appender {
         let name = || segment_name(segment.number);
         let written = segment.file.write_at(segment.offset as u64, &self.buffer);
         written.map_err(|source| Error::io("write", &name())(source))?;
-        segment.file.sync().map_err(|source| Error::io("sync", &name())(source))?;
+        let mut synced = segment.file.sync();
+        if synced.is_err() && is_on(Mutant::RetrySync) {
+            synced = segment.file.sync();
+        }
+        synced.map_err(|source| Error::io("sync", &name())(source))?;
         segment.sha256.update(&self.buffer[..content_bytes(payload.len())]);
         segment.offset += self.buffer.len();
         self.chain = chain;
@@ -260,8 +267,13 @@ fn rewrite(
     let name = segment_name(header.number);
     let mut file = storage.open(&name).map_err(Error::io("open", &name))?;
     let bytes = usize::try_from(header.bytes).expect("the file was read into memory");
+    if is_on(Mutant::NoRewrite) {
+        return Ok(file);
+    }
     file.write_at(SECTOR as u64, &image[SECTOR..]).map_err(Error::io("write", &name))?;
-    zero(file.as_mut(), image.len(), bytes).map_err(Error::io("write", &name))?;
+    if !is_on(Mutant::NoTailRepair) {
+        zero(file.as_mut(), image.len(), bytes).map_err(Error::io("write", &name))?;
+    }
     file.sync().map_err(Error::io("sync", &name))?;
     Ok(file)
 }

@@ -40,18 +40,21 @@ impl Identity {
     }
 
     fn encode(self) -> String {
-        let body = format!("rewardpool\nformat {FORMAT_VERSION}\nuuid {}\n", self.to_hex());
-        let checksum = crc32c(body.as_bytes());
-        format!("{body}crc32c {checksum:08x}\n")
+        sealed(&format!("rewardpool\nformat {FORMAT_VERSION}\nuuid {}\n", self.to_hex()))
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let corrupt = |offset, fault| Error::corrupt(IDENTITY, offset, fault);
         let text = std::str::from_utf8(bytes).map_err(|_| corrupt(0, Fault::Magic))?;
-        let mut lines = text.lines();
-        if lines.next() != Some("rewardpool") {
+        if !text.starts_with("rewardpool\n") {
             return Err(corrupt(0, Fault::Magic));
         }
+        // Before the version is believed: a damaged one is no other version.
+        let body = text.rfind("crc32c ").map_or(text, |end| &text[..end]);
+        if text != sealed(body) {
+            return Err(corrupt(0, Fault::HeaderChecksum));
+        }
+        let mut lines = text.lines().skip(1);
         let version = lines.next().and_then(|line| line.strip_prefix("format ")?.parse().ok());
         let version: u32 = version.ok_or_else(|| corrupt(11, Fault::Header("format")))?;
         if version != FORMAT_VERSION {
@@ -67,6 +70,11 @@ impl Identity {
     }
 }
 
+/// A text with its checksum.
+fn sealed(body: &str) -> String {
+    format!("{body}crc32c {:08x}\n", crc32c(body.as_bytes()))
+}
+
 fn parse_hex(text: &str) -> Option<[u8; 16]> {
     let well_formed = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let number = well_formed.then(|| u128::from_str_radix(text, 16).ok()).flatten()?;
@@ -76,6 +84,18 @@ fn parse_hex(text: &str) -> Option<[u8; 16]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Regression: a damaged version number was taken for another version.
+    #[test]
+    fn a_version_is_believed_only_with_its_checksum() {
+        let newer = sealed("rewardpool\nformat 2\nsomething: else\n").into_bytes();
+        let error = Identity::decode(&newer).unwrap_err();
+        assert!(matches!(error, Error::Version { found: 2, .. }), "{error:?}");
+        let good = Identity { uuid: *b"0123456789abcdef" }.encode();
+        let damaged = good.replace("format 1", "format 5");
+        let error = Identity::decode(damaged.as_bytes()).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+    }
 
     #[test]
     fn every_changed_byte_is_noticed() {

@@ -2,6 +2,7 @@
 //! Never changes anything, so the same code serves recovery, verification and compaction.
 use std::sync::Arc;
 
+use rewardpool_mutant::{Mutant, is_on};
 use sha2::Digest as _;
 
 use crate::batch::{Batch, SECTOR};
@@ -92,7 +93,7 @@ impl LogReader {
         let began = snapshots.iter().any(|&lsn| lsn != 0)
             || names.iter().any(|name| name.starts_with("secret."))
             || holds_batches(storage.as_ref(), &segments)?;
-        if began {
+        if began && !is_on(Mutant::SetUpAgain) {
             let because = "files of a log exist beside it";
             return Err(Error::Missing { file: IDENTITY.to_owned(), because });
         }
@@ -177,7 +178,7 @@ impl LogReader {
                 next.is_some() && next == numbers.last().copied() && is_untouched(&next_bytes);
             let stop = next_header.filter(|_| !next_is_empty).map(|next| next.first_lsn - 1);
             let scanned = scan(&header, &bytes, stop, visit)?;
-            if scanned.is_closed && next.is_none() {
+            if scanned.is_closed && next.is_none() && !is_on(Mutant::ClosingIgnored) {
                 let because = "the segment before it was closed";
                 let file = segment_name(header.number.next());
                 return Err(Error::Missing { file, because }.into());

@@ -9,6 +9,7 @@
 //! - a written header sector without an intact header, or an intact header whose payload sectors
 //!   were all written but do not match, is damage;
 //! - what remains is a batch of which some sector never reached the disk: torn, never acknowledged.
+use rewardpool_mutant::{Mutant, is_on};
 use sha2::{Digest as _, Sha256};
 
 use crate::batch::{Batch, HEADER_BYTES, SECTOR, SealedHeader, batch_bytes, content_bytes};
@@ -103,9 +104,9 @@ fn next_batch(header: &SegmentHeader, bytes: &[u8], scanned: &Scanned) -> Option
 
 fn continues(header: &SegmentHeader, sealed: &SealedHeader, scanned: &Scanned) -> bool {
     let batch = &sealed.header;
-    batch.salt == header.salt
-        && batch.first_lsn == scanned.last_lsn + 1
-        && batch.previous == scanned.chain
+    let is_next = batch.first_lsn == scanned.last_lsn + 1 && batch.previous == scanned.chain;
+    (batch.salt == header.salt || is_on(Mutant::SaltIgnored))
+        && (is_next || is_on(Mutant::PositionIgnored))
         && batch.count > 0
         && batch.first_lsn.checked_add(u64::from(batch.count)).is_some()
         && batch.format == header.format
@@ -125,14 +126,18 @@ fn judge_end(
     let Some(last) = rest.iter().rposition(|&byte| byte != 0) else {
         return Ok(None);
     };
+    let torn = Torn { offset: offset as u64, bytes: last as u64 + 1 };
+    let is_zero_sector = is_zero(&rest[..SECTOR.min(rest.len())]);
+    if is_on(Mutant::DamageIsEnd) || (is_zero_sector && is_on(Mutant::ZerosAreEnd)) {
+        return Ok(Some(torn));
+    }
     for sector in rest.chunks(SECTOR).skip(1) {
         let later = SealedHeader::read(sector).map(|sealed| sealed.header);
         if later.is_some_and(|b| b.salt == header.salt && b.first_lsn > scanned.last_lsn) {
             return corrupt(Fault::Hole);
         }
     }
-    let torn = Torn { offset: offset as u64, bytes: last as u64 + 1 };
-    if is_zero(&rest[..SECTOR.min(rest.len())]) {
+    if is_zero_sector {
         return Ok(Some(torn));
     }
     let Some(sealed) = SealedHeader::read(rest) else {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crc32c::crc32c;
+use rewardpool_mutant::{Mutant, is_on};
 use sha2::{Digest as _, Sha256};
 
 use crate::batch::{SECTOR, u32_at, u64_at};
@@ -142,10 +143,13 @@ impl Prepared {
         let bytes = bytes.max(SEGMENT_BYTES_MIN).next_multiple_of(SECTOR);
         let name = format!("{PREPARED}.{}", SERIAL.fetch_add(1, Ordering::Relaxed));
         let filled = fill_with_zeros(storage.as_ref(), &name, bytes);
-        if filled.as_ref().is_err_and(Error::is_out_of_space) {
+        let is_full = filled.as_ref().is_err_and(Error::is_out_of_space);
+        if is_full && !is_on(Mutant::PartialSegment) {
             remove_if_there(storage.as_ref(), &name)?;
         }
-        filled?;
+        if !is_on(Mutant::PartialSegment) {
+            filled?;
+        }
         // Opened anew because a storage may treat files of a fixed length in its own way.
         let file = storage.open(&name).map_err(Error::io("open", &name))?;
         Ok(Self { storage, name, file: Some(file), bytes })
@@ -164,7 +168,9 @@ impl Prepared {
         file.write_at(0, &header.encode()).map_err(Error::io("write", from))?;
         file.sync().map_err(Error::io("sync", from))?;
         self.storage.rename(from, &name).map_err(Error::io("rename into place", &name))?;
-        self.storage.sync_directory().map_err(Error::io("sync the directory of", &name))?;
+        if !is_on(Mutant::NoDirectorySync) {
+            self.storage.sync_directory().map_err(Error::io("sync the directory of", &name))?;
+        }
         Ok(file)
     }
 }

@@ -8,5 +8,7 @@
 
 mod contract;
 mod journal;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod rot;
 mod torn;

@@ -161,7 +161,7 @@ fn a_changed_byte_changes_no_payload() {
 }
 
 #[test]
-fn a_lost_sector_loses_no_payload() {
+pub(crate) fn a_lost_sector_loses_no_payload() {
     let tally = damage_each("sectors", |good| {
         let mut damages = Vec::new();
         for start in (0..good.len()).step_by(SECTOR) {

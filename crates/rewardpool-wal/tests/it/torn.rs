@@ -110,7 +110,7 @@ fn every_power_cut_keeps_what_was_acknowledged() {
 }
 
 #[test]
-fn a_log_may_go_on_in_the_segment_that_was_found() {
+pub(crate) fn a_log_may_go_on_in_the_segment_that_was_found() {
     let states: usize = (11..=13).map(|seed| try_all(seed, Continuation::Append)).sum();
     println!("torn, without a new segment: {states} states");
     assert!(states >= 2_000, "{states}");
