@@ -19,6 +19,7 @@ use crate::recovery::recover;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClosedSegment {
     pub(crate) number: SegmentNumber,
+    pub(crate) last_lsn: u64,
     pub(crate) bytes: u64,
     /// Whether somebody waits for a snapshot.
     pub(crate) wanted: bool,
@@ -80,6 +81,7 @@ impl Compactor {
                 tracing::error!(
                     "the disk is full, the snapshot is tried again at the next segment"
                 );
+                self.progress.snapshot_refused(newest.last_lsn);
             }
             Err(error) if error.is_corruption() => {
                 // What is in memory is right; stopping now would lose it.

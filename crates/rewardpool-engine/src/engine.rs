@@ -1,6 +1,4 @@
 //! Opens a directory, recovers what it holds, starts the threads, and stops them.
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -14,7 +12,7 @@ use rewardpool_core::state::State;
 use rewardpool_wal::storage::{FileStorage, MmapStorage, Storage};
 use rewardpool_wal::{
     Appender, Committed, DirectoryLock, Identity, LogReader, Prepared, SegmentNumber,
-    remove_leftovers,
+    create_directory, remove_leftovers, sync_directory_name,
 };
 
 use crate::compactor::{
@@ -249,10 +247,10 @@ fn spawn<T: Send + 'static>(
     Builder::new().name(name.to_owned()).spawn(body).map_err(EngineError::Thread)
 }
 
-fn lock(directory: &Path) -> Result<DirectoryLock, EngineError> {
-    let failed = |source| EngineError::Directory { path: directory.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-    Ok(DirectoryLock::exclusive(directory)?)
+fn lock(path: &Path) -> Result<DirectoryLock, EngineError> {
+    let failed = |source| EngineError::Directory { path: path.to_owned(), source };
+    create_directory(path).and_then(|()| sync_directory_name(path)).map_err(failed)?;
+    Ok(DirectoryLock::exclusive(path)?)
 }
 
 /// Opens the storage of a directory that exists.

@@ -143,6 +143,11 @@ impl EngineError {
         }
     }
 
+    /// Whether the disk is full: nothing is broken, and it works when there is room.
+    pub fn is_out_of_space(&self) -> bool {
+        matches!(self, Self::Log(error) if error.is_out_of_space())
+    }
+
     /// Whether another process has the directory.
     pub fn is_locked(&self) -> bool {
         matches!(self, Self::Log(rewardpool_wal::Error::Locked(_)))

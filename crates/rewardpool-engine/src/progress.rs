@@ -27,6 +27,8 @@ pub(crate) struct Progress {
 #[derive(Debug, Default)]
 struct Inner {
     newest: Option<SnapshotTaken>,
+    /// The last position of which no snapshot could be made for lack of space.
+    refused_lsn: u64,
     segments: usize,
     ended: bool,
 }
@@ -36,6 +38,12 @@ impl Progress {
         let mut inner = self.lock();
         inner.newest = Some(taken);
         inner.segments = segments;
+        self.changed.notify_all();
+    }
+
+    /// There is no room for a snapshot of this position. Whoever waits for it is told.
+    pub(crate) fn snapshot_refused(&self, lsn: u64) {
+        self.lock().refused_lsn = lsn;
         self.changed.notify_all();
     }
 
@@ -66,6 +74,9 @@ impl Progress {
         loop {
             if let Some(taken) = inner.newest.as_ref().filter(|taken| taken.lsn >= lsn) {
                 return Ok(taken.clone());
+            }
+            if inner.refused_lsn >= lsn {
+                return Err(Refusal::OutOfSpace);
             }
             if inner.ended {
                 return Err(Refusal::Stopping);

@@ -97,10 +97,13 @@ impl Supply {
             // On a full disk an order for more than is needed now may never be met.
             let is_full = self.is_out_of_space();
             let misfits = |ordered| ordered < least || (is_full && ordered > wanted);
-            if self.ordered.is_none_or(misfits) {
+            let is_new = self.ordered.is_none_or(misfits);
+            if is_new {
                 self.send_order(wanted);
             }
-            match self.receive() {
+            // What is known to be out of reach is refused at once, or reads would wait behind it.
+            let patience = if is_full && !is_new { Duration::ZERO } else { GLANCE };
+            match self.receive(patience) {
                 Ok(prepared) => {
                     self.ordered = self.ordered.filter(|&ordered| ordered > prepared.bytes());
                     self.ready = Some(prepared);
@@ -115,14 +118,14 @@ impl Supply {
     }
 
     #[cfg(not(feature = "simulation"))]
-    fn receive(&mut self) -> Result<Prepared, RecvTimeoutError> {
-        self.prepared.recv_timeout(GLANCE)
+    fn receive(&mut self, patience: Duration) -> Result<Prepared, RecvTimeoutError> {
+        self.prepared.recv_timeout(patience)
     }
 
     #[cfg(feature = "simulation")]
-    fn receive(&mut self) -> Result<Prepared, RecvTimeoutError> {
+    fn receive(&mut self, patience: Duration) -> Result<Prepared, RecvTimeoutError> {
         if self.inline.is_none() {
-            return self.prepared.recv_timeout(GLANCE);
+            return self.prepared.recv_timeout(patience);
         }
         self.make_inline();
         self.prepared.try_recv().map_err(|error| match error {

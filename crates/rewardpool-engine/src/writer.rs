@@ -389,7 +389,9 @@ impl Writer {
         let rotated = self.log.rotate(prepared, self.format.id(), &payload, self.time_ms);
         self.committed = rotated.map_err(EngineError::from)?;
         self.progress.segment_begun();
-        let closed = ClosedSegment { number: position.segment, bytes: used_bytes, wanted };
+        let last_lsn = self.committed.last_lsn();
+        let number = position.segment;
+        let closed = ClosedSegment { number, last_lsn, bytes: used_bytes, wanted };
         if self.closed.try_send(closed).is_err() {
             tracing::warn!(segment = %position.segment, "the snapshots are far behind the log");
         }

@@ -99,9 +99,26 @@ impl ServeError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Corrupt(_) => 65,
+            Self::Engine(_)
+            | Self::EngineEnded
+            | Self::Start(_)
+            | Self::Pool { refusal: Refusal::OutOfSpace, .. } => 74,
             Self::Bind { .. } | Self::Pool { .. } | Self::Server(_) => 69,
             Self::Locked(_) => 73,
-            Self::Engine(_) | Self::EngineEnded | Self::Start(_) => 74,
+        }
+    }
+
+    /// Whether it would run if the disk had more room.
+    pub fn is_out_of_space(&self) -> bool {
+        match self {
+            Self::Engine(error) => error.is_out_of_space(),
+            Self::Pool { refusal, .. } => *refusal == Refusal::OutOfSpace,
+            Self::Corrupt(_)
+            | Self::Locked(_)
+            | Self::EngineEnded
+            | Self::Bind { .. }
+            | Self::Start(_)
+            | Self::Server(_) => false,
         }
     }
 }
@@ -155,13 +172,11 @@ impl Service {
                 let drain_timeout = config.drain_timeout;
                 Ok(Self { engine, listener, address, info, drain_timeout })
             }
-            Err(error) => {
-                // The first error is the one to tell; this one is only written down.
-                if let Err(error) = engine.stop() {
-                    tracing::error!(%error, "the engine did not stop cleanly");
-                }
-                Err(error)
-            }
+            Err(error) => Err(match engine.stop() {
+                // It refused because the engine had failed, which says why.
+                Err(cause) => cause.into(),
+                Ok(()) => error,
+            }),
         }
     }
 

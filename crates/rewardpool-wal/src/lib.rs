@@ -7,6 +7,7 @@
 //! Start reading at [`Appender`] for the way in and at [`LogReader`] for the way back.
 mod appender;
 mod batch;
+mod directory;
 mod error;
 mod identity;
 mod layout;
@@ -20,6 +21,7 @@ mod survey;
 
 pub use appender::{Appender, Committed, EPOCH, Position};
 pub use batch::{Batch, SECTOR};
+pub use directory::{create_directory, sync_directory_name};
 pub use error::{Error, Fault};
 pub use identity::Identity;
 pub use layout::{SegmentNumber, secret_name, segment_name, snapshot_name};

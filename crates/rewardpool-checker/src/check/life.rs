@@ -136,13 +136,16 @@ fn clean_stops(
         .collect();
     let mut terminated: Option<usize> = None;
     let mut exited: Option<usize> = None;
+    let mut can_write = true;
     for (place, event) in events.iter().enumerate() {
         match event.what {
             What::Terminate => terminated = Some(place),
             What::Exit { code } => {
                 if terminated.is_some() {
                     findings.checked(Invariant::I18);
-                    findings.expect(code == Some(0), || {
+                    // A stop writes too, and may fail at it.
+                    let has_failed = !can_write && code == Some(INPUT_OUTPUT);
+                    findings.expect(code == Some(0) || has_failed, || {
                         Violation::new(Finding::UncleanStop)
                             .logged(format_args!("exit code {code:?}"))
                     });
@@ -161,12 +164,14 @@ fn clean_stops(
                     }
                 }
             }
+            What::Fault { kind, .. } => {
+                can_write = !matches!(kind, FaultKind::InputOutput | FaultKind::NoSpace);
+            }
             What::Spawn
             | What::Invoke { .. }
             | What::Ok { .. }
             | What::Fail { .. }
-            | What::Info { .. }
-            | What::Fault { .. } => {}
+            | What::Info { .. } => {}
         }
     }
     if let (Some(begun), Some(_)) = (terminated, exited) {

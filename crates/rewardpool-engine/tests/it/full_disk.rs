@@ -104,6 +104,14 @@ fn refuse_without_effect(handle: &Handle, last: u64) {
     assert_eq!((status.last_request_id, status.pools), (last, 1));
 }
 
+/// Whoever orders a snapshot that there is no room for is told at once, and does not wait for
+/// somebody to make room.
+fn snapshot_is_refused(handle: &Handle) {
+    let begun = Instant::now();
+    assert_eq!(handle.take_snapshot(PATIENCE), Err(Refusal::OutOfSpace));
+    assert!(begun.elapsed() < PATIENCE / 2, "it waited for space");
+}
+
 /// Tries until the first draw is made, which must be within a second.
 fn resume(handle: &Handle, last: u64) -> u64 {
     let begun = Instant::now();
@@ -137,6 +145,7 @@ fn a_full_disk_is_survived() {
         // Again and again, because what a full disk leaves behind must not add up.
         for _ in 0..8 {
             fill(&ballast);
+            snapshot_is_refused(&handle);
             last = draw_until_full(&handle, last);
             refuse_without_effect(&handle, last);
             fs::remove_file(&ballast).unwrap();

@@ -49,6 +49,10 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     serve::serve(&config, stop).map_err(|error| {
         let code = error.exit_code();
         let hint = match code {
+            _ if error.is_out_of_space() => {
+                "make room on the disk of the working directory; the next start recovers what was \
+                 answered"
+            }
             exit::CORRUPT => "copy the working directory first; `rewardpool verify` looks closer",
             exit::LOCKED => "another service runs here: stop it, or choose another --working-dir",
             exit::UNAVAILABLE => "choose another address with --listen",

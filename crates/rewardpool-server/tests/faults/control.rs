@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use rewardpool_checker::Invariant;
 
 use crate::dice::Dice;
-use crate::kill::{campaign, config};
+use crate::kill::campaign;
+use crate::load::config;
 use crate::service::Setup;
 
 /// A round in which nothing is lost is rare, so many in a row are a checker that sees nothing.
@@ -16,11 +17,7 @@ const ROUNDS_MAX: u64 = 30;
 
 #[test]
 fn a_build_that_answers_before_the_log_is_written_is_caught() {
-    let Some(binary) = std::env::var_os("REWARDPOOL_MUTANTS").map(PathBuf::from) else {
-        assert!(std::env::var_os("CI").is_none(), "REWARDPOOL_MUTANTS names no program");
-        eprintln!("skipped: REWARDPOOL_MUTANTS names no build with the feature `mutants`");
-        return;
-    };
+    let Some(binary) = mutants() else { return };
     let seed = Dice::seed();
     println!("SEED={seed}");
     let mut dice = Dice::new(seed);
@@ -44,4 +41,16 @@ fn a_build_that_answers_before_the_log_is_written_is_caught() {
     }
     rewardpool_tally::record("T5 control: answers before the write, caught", runs, runs, missed);
     assert_eq!(missed, 0, "the loss of acknowledged draws is not reported");
+}
+
+/// The build that has defects to switch on. Where there is none the test is skipped, but not under
+/// CI.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+pub(crate) fn mutants() -> Option<PathBuf> {
+    let binary = std::env::var_os("REWARDPOOL_MUTANTS").map(PathBuf::from);
+    if binary.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "REWARDPOOL_MUTANTS names no program");
+        eprintln!("skipped; REWARDPOOL_MUTANTS names no build with the feature `mutants`");
+    }
+    binary
 }

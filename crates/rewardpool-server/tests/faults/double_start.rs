@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, DrawOp, Told};
-use crate::kill::config;
+use crate::load::config;
 use crate::service::{NotReady, PATIENCE, Service, Setup};
 
 const PAIRS: u32 = 100;

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -18,6 +19,9 @@ use rewardpool_checker::history::{Recorder, What};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// How often something is asked for that nobody announces.
 const POLL: Duration = Duration::from_millis(1);
+
+/// The signal that a process cannot hear.
+pub(crate) const SIGKILL: i32 = 9;
 
 /// The program under test.
 pub(crate) fn binary() -> PathBuf {
@@ -197,11 +201,14 @@ impl Service {
         status.unwrap_or_else(|| panic!("the service does not stop\n{}", self.said()))
     }
 
-    /// How it ended; written down when it is seen for the first time.
+    /// How it ended; written down when it is seen for the first time. A fault may kill it too.
     fn ended(&mut self) -> Option<ExitStatus> {
         let status = self.child.try_wait().unwrap()?;
         if !self.is_over {
-            self.recorder.record(What::Exit { code: status.code() });
+            self.recorder.record(match status.signal() {
+                Some(SIGKILL) => What::Kill,
+                _ => What::Exit { code: status.code() },
+            });
             self.over();
         }
         Some(status)
