@@ -69,7 +69,7 @@ fn a_build_that_answers_too_early_is_caught_by_a_power_cut() {
     let Some(binary) = mutants() else { return };
     let early = |setup: Setup, _: &Path| {
         let setup = Setup { binary: binary.clone(), ..setup };
-        setup.with_variable("REWARDPOOL_MUTANT", "AnswerBeforeSync")
+        setup.with_variable("REWARDPOOL_MUTANT", "AnswerAndWriteLater")
     };
     catch("T6 control: answers too early, caught", &early);
 }
