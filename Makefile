@@ -1,5 +1,5 @@
 # Every command a developer needs. Each target is a line or two: no logic lives here.
-.PHONY: help run build check fmt test fuzz distribution_test bench bench-grpc proto-gen deny clean ci
+.PHONY: help run build check fmt test test-long fuzz distribution_test bench bench-grpc proto-gen deny clean ci
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -18,8 +18,10 @@ check:             ## formatting, lints, documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
 fmt:               ## rewrite the formatting
 	$(CARGO) fmt --all
-test:              ## every test: unit, property, crash and Python client
+test:              ## every test, and a table of what the reliability tests tried
 	./tests/run
+test-long:         ## the same for a night: a million simulated lives, 1 000 kills and power cuts, …
+	./tests/run-long $(PARTS)
 fuzz:              ## libFuzzer on each target, SECONDS=30 each (needs nightly and cargo-fuzz)
 	./fuzz/run $(SECONDS)
 distribution_test: ## do the draws follow the configured weights?
