@@ -105,10 +105,11 @@ impl Clients {
         self.pools[pool.as_usize()].items.len()
     }
 
-    /// A draw with a key that was used before: one of the latest.
-    pub(crate) fn earlier_draw(&self, place: usize) -> Option<DrawCommand> {
+    /// A draw with a key that was used before, one of the latest, and whether it was answered.
+    pub(crate) fn earlier_draw(&self, place: usize) -> Option<(DrawCommand, bool)> {
         let place = self.keys.len().checked_sub(1 + place % self.keys.len().max(1))?;
-        Some(self.keyed[&self.keys[place]].command)
+        let known = &self.keyed[&self.keys[place]];
+        Some((known.command, known.answer.is_some()))
     }
 
     /// Forgets all keys, because they may have expired.
@@ -195,8 +196,8 @@ impl Clients {
         let known = place.and_then(|place| self.keyed.get(&place));
         if draw.replayed {
             let known = known.expect("an answer is repeated only for a key that was used");
+            assert_eq!(known.command, *command, "a key answers only the draw that it is of");
             if let Some(answer) = &known.answer {
-                assert_eq!(known.command, *command, "a key answers only the draw that it is of");
                 assert_eq!(
                     *answer,
                     (first, outcomes.to_vec()),
@@ -236,10 +237,8 @@ impl Clients {
         match refusal {
             Refusal::Rejected(Rejection::KeyReused) => {
                 let known = place.and_then(|place| self.keyed.get(&place));
-                // Of two draws with this key that were never answered, the other one was made.
-                let is_other =
-                    |known: &KeyedDraw| known.answer.is_none() || known.command != *command;
-                assert!(known.is_some_and(is_other), "a retry was taken for another draw");
+                let is_other = known.is_some_and(|known| known.command != *command);
+                assert!(is_other, "a retry was taken for another draw");
             }
             Refusal::Rejected(Rejection::InsufficientStock) => {
                 assert_eq!(command.mode, DrawMode::AllOrNothing);

@@ -25,7 +25,7 @@ pub(crate) fn any_request(clients: &Clients, numbers: &mut Numbers) -> Request {
     match numbers.below(40) {
         0..=27 => Request::Draw(any_draw(pool, clients, numbers)),
         28 | 29 => match clients.earlier_draw(numbers.below(8)) {
-            Some(DrawCommand { pool, key: Some(key), .. }) => Request::FindDraw { pool, key },
+            Some((DrawCommand { pool, key: Some(key), .. }, _)) => Request::FindDraw { pool, key },
             _ => Request::ReadStatus,
         },
         30 | 31 => Request::ReadPool { pool, from: 0, limit: usize::MAX },
@@ -38,10 +38,12 @@ pub(crate) fn any_request(clients: &Clients, numbers: &mut Numbers) -> Request {
 
 fn any_draw(pool: PoolNumber, clients: &Clients, numbers: &mut Numbers) -> DrawCommand {
     if numbers.one_in(6)
-        && let Some(earlier) = clients.earlier_draw(numbers.below(8))
+        && let Some((earlier, is_answered)) = clients.earlier_draw(numbers.below(8))
     {
-        // Now and then a client uses a key for something else.
-        let mode = if numbers.one_in(8) { DrawMode::AllOrNothing } else { earlier.mode };
+        // Now and then a client uses a key for something else; one that is still in doubt it only
+        // repeats, or nobody could say what the key stands for.
+        let is_other = is_answered && numbers.one_in(8);
+        let mode = if is_other { DrawMode::AllOrNothing } else { earlier.mode };
         return DrawCommand { mode, ..earlier };
     }
     let count = match numbers.below(20) {
