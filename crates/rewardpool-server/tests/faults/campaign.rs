@@ -1,6 +1,7 @@
 //! One working directory on a disk of ours and its history, over several faults: the load, the cut
 //! of the power, and the verdict after each.
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use crate::client::DrawOp;
 use crate::device::{Cut, Device};
 use crate::dice::Dice;
 use crate::load::{self, Clients, ask_again, config};
-use crate::service::{PATIENCE, Service, Setup};
+use crate::service::{INPUT_OUTPUT, PATIENCE, SIGKILL, Service, Setup};
 
 /// The machine is busy with other tests, so a start may take long.
 const LIMITS: Limits = Limits { ready_within: PATIENCE, probability_min: 1e-6 };
@@ -140,22 +141,30 @@ impl<'a> Campaign<'a> {
     }
 
     /// Cuts the power under a service, and lets the file system recover from it.
+    ///
+    /// # Panics
+    /// When the service ends in any other way than by a kill, or because it cannot write.
     pub(crate) fn cut_power(
         &mut self,
         device: &mut Device,
-        service: Service,
+        mut service: Service,
         clients: Clients,
         dice: &mut Dice,
     ) -> Cut {
+        self.record_fault(FaultKind::InputOutput, "the power is cut");
         let cut = device.cut_power(dice.below(u64::MAX));
         // Time to answer what can no more be made durable.
         std::thread::sleep(Duration::from_micros(dice.below(4000)));
-        service.kill();
+        let status = service.kill_or_find_ended();
+        let is_killed = status.signal() == Some(SIGKILL);
+        let said = service.said();
+        assert!(is_killed || status.code() == Some(INPUT_OUTPUT), "ended with {status}\n{said}");
         self.gather(clients);
         (self.sum.lost, self.sum.kept) = (self.sum.lost + cut.lost, self.sum.kept + cut.kept);
         device.unmount();
         device.heal();
         device.mount();
+        self.record_fault(FaultKind::Healed, "the power is back");
         cut
     }
 

@@ -11,7 +11,7 @@ use rewardpool_checker::history::FaultKind;
 use crate::campaign::{Campaign, Sum, runtime};
 use crate::device::{Device, FileSystem};
 use crate::dice::Dice;
-use crate::service::{NotReady, PATIENCE, Service};
+use crate::service::{INPUT_OUTPUT, NotReady, PATIENCE, Service};
 
 /// Rounds, unless `ROUNDS` says otherwise.
 const ROUNDS: u64 = 10;
@@ -23,8 +23,6 @@ const DRAWS: std::ops::Range<u64> = 50..1000;
 const DRAWS_AFTER: u64 = 20;
 /// So large that the file system has little to do of its own: its journal must not be what fails.
 const SEGMENT_KB: u32 = 1024;
-/// Exit code of a service that cannot write.
-const INPUT_OUTPUT: i32 = 74;
 
 #[test]
 fn a_failed_sync_ends_the_service_and_leaves_no_ghost() {

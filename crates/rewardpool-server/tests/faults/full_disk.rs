@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use crate::campaign::runtime;
 use crate::client::{Client, DrawOp, Told};
-use crate::service::{NotReady, PATIENCE, Service, Setup};
+use crate::service::{INPUT_OUTPUT, NotReady, PATIENCE, Service, Setup};
 use crate::volume::{Kind, Volume};
 
 /// How often it is filled, unless `CYCLES` says otherwise.
@@ -27,8 +27,6 @@ const RESUMES_WITHIN: Duration = Duration::from_secs(1);
 const RESUMES_AT_LAST: Duration = Duration::from_secs(20);
 /// More draws than there is room for in the segments that were made ahead.
 const CALLS_UNTIL_FULL: u64 = 10_000;
-/// Exit code of a service that cannot write.
-const INPUT_OUTPUT: i32 = 74;
 
 #[test]
 fn a_full_disk_refuses_draws_and_nothing_else() {
