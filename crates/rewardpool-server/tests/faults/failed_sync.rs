@@ -11,6 +11,7 @@ use rewardpool_checker::history::FaultKind;
 use crate::campaign::{Campaign, Sum, runtime};
 use crate::device::{Device, FileSystem};
 use crate::dice::Dice;
+use crate::looked::BY_EVERY_LOAD;
 use crate::service::{INPUT_OUTPUT, NotReady, PATIENCE, Service};
 
 /// Rounds, unless `ROUNDS` says otherwise.
@@ -41,10 +42,11 @@ fn a_failed_sync_ends_the_service_and_leaves_no_ghost() {
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!("{sum:?}, {on_ghosts} restarts on the same page cache, in {seconds:.1} s");
-    // The failure of the disk, and the cut.
-    rewardpool_tally::record("T8 failed sync", sum.rounds, 2 * sum.rounds, sum.failures);
+    // The failure of the disk, which each round has, and the cut.
+    rewardpool_tally::record("T8 failed sync", sum.judged, sum.rounds + sum.cuts, sum.failures);
     assert_eq!(sum.failures, 0, "repeat with SEED={seed} ROUNDS={rounds}");
     assert!(on_ghosts > 0, "no start saw what a failed write left in memory");
+    sum.looked.assert_at(&BY_EVERY_LOAD);
 }
 
 /// Gives whether the service started on the page cache that the failure left.

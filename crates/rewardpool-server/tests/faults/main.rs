@@ -15,6 +15,7 @@ mod failed_sync;
 mod full_disk;
 mod kill;
 mod load;
+mod looked;
 mod power_cut;
 mod service;
 mod shim;
