@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a test tells how much it tried, and how to repeat it")]
 
 mod archive;
+mod busy_address;
 mod campaign;
 mod client;
 mod control;
