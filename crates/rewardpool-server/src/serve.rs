@@ -14,7 +14,7 @@ use rewardpool_core::name::PoolId;
 use rewardpool_core::view::ItemState;
 use rewardpool_engine as engine;
 use rewardpool_engine::{
-    Answer, Engine, EngineConfig, EngineError, Handle, NewPool, PoolPage, Refusal, Request,
+    Answer, Chain, Engine, EngineConfig, EngineError, Handle, NewPool, PoolPage, Refusal, Request,
 };
 use rewardpool_proto::FILE_DESCRIPTOR_SET;
 use rewardpool_proto::seed::reward_pool_service_server::RewardPoolServiceServer;
@@ -108,6 +108,11 @@ impl ServeError {
         }
     }
 
+    /// Whether this only tells that the engine had failed, and not why.
+    const fn is_of_failed_engine(&self) -> bool {
+        matches!(self, Self::Pool { refusal: Refusal::OutcomeUnknown | Refusal::Stopping, .. })
+    }
+
     /// Whether it would run if the disk had more room.
     pub fn is_out_of_space(&self) -> bool {
         match self {
@@ -173,8 +178,13 @@ impl Service {
                 Ok(Self { engine, listener, address, info, drain_timeout })
             }
             Err(error) => Err(match engine.stop() {
-                // It refused because the engine had failed, which says why.
-                Err(cause) => cause.into(),
+                // The engine refused because it had failed, which says why.
+                Err(cause) if error.is_of_failed_engine() => cause.into(),
+                Err(later) => {
+                    let later = Chain(&later);
+                    tracing::error!(error = %later, "the engine failed while it stopped");
+                    error
+                }
                 Ok(()) => error,
             }),
         }

@@ -140,6 +140,8 @@ fn clean_stops(
     for (place, event) in events.iter().enumerate() {
         match event.what {
             What::Terminate => terminated = Some(place),
+            // A process that was started since, and locked out by another: the stop was over.
+            What::Exit { code: Some(LOCKED) } if exited.is_some() => {}
             What::Exit { code } => {
                 if terminated.is_some() {
                     findings.checked(Invariant::I18);

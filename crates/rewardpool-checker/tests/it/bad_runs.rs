@@ -315,6 +315,28 @@ fn every_finding_has_a_broken_run() {
 }
 
 #[test]
+fn a_process_that_is_locked_out_does_not_hide_the_clean_stop_before_it() {
+    let locked_out = |run: &mut Run| {
+        run.push(What::Fault { kind: FaultKind::DirectoryInUse, detail: "two at once".into() });
+        run.push(What::Spawn);
+        run.push(What::Spawn);
+        run.push(What::Exit { code: Some(73) });
+        run.push(What::Ready { recovered_lsn: Some(run.log.last_lsn()) });
+    };
+    let mut run = good();
+    locked_out(&mut run);
+    let report = run.judge();
+    assert!(report.is_good(), "{report}");
+    assert_eq!(report.verdict(Invariant::I18), good().judge().verdict(Invariant::I18));
+
+    let mut run = good();
+    run.log.entries.pop();
+    run.log.checkpoints.clear();
+    locked_out(&mut run);
+    assert!(run.judge().violates(Invariant::I18), "the log was not closed");
+}
+
+#[test]
 fn a_forgotten_key_may_be_drawn_again() {
     let mut run = good();
     let Change::PoolCreated(created) = run.entry(2) else { unreachable!() };

@@ -1,13 +1,14 @@
 //! One working directory on a disk of ours and its history, over several faults: the load, the cut
 //! of the power, and the verdict after each.
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rewardpool_checker::check::{Limits, check};
 use rewardpool_checker::history::{FaultKind, What};
-use rewardpool_checker::{Invariant, Report, log};
+use rewardpool_checker::{Counts, Invariant, Report, log};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -15,7 +16,8 @@ use crate::client::DrawOp;
 use crate::device::{Cut, Device};
 use crate::dice::Dice;
 use crate::load::{self, Clients, ask_again, config};
-use crate::service::{PATIENCE, Service, Setup};
+use crate::looked::Looked;
+use crate::service::{INPUT_OUTPUT, PATIENCE, SIGKILL, Service, Setup};
 
 /// The machine is busy with other tests, so a start may take long.
 const LIMITS: Limits = Limits { ready_within: PATIENCE, probability_min: 1e-6 };
@@ -24,14 +26,55 @@ const LIMITS: Limits = Limits { ready_within: PATIENCE, probability_min: 1e-6 };
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Sum {
     pub(crate) rounds: u64,
+    /// Rounds that the checker judged: not those in which the service never served.
+    pub(crate) judged: u64,
     /// Draws that were acknowledged, at least.
     pub(crate) acknowledged: u64,
+    /// Draw operations that were acknowledged and then compared with the log.
+    pub(crate) compared: u64,
+    /// Those that were older than the oldest snapshot at the next verdict, and so were not.
+    pub(crate) not_compared: u64,
     /// Times that the checker found something.
     pub(crate) failures: u64,
+    /// Cuts of the power that met something that was not flushed.
+    pub(crate) cuts: u64,
     /// Sectors that were written and not flushed when the power was cut, and were lost.
     pub(crate) lost: u64,
     /// Those that survived.
     pub(crate) kept: u64,
+    /// What was judged, and how often.
+    pub(crate) looked: Looked,
+}
+
+impl Sum {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.rounds += other.rounds;
+        self.judged += other.judged;
+        self.acknowledged += other.acknowledged;
+        self.compared += other.compared;
+        self.not_compared += other.not_compared;
+        self.failures += other.failures;
+        self.cuts += other.cuts;
+        self.lost += other.lost;
+        self.kept += other.kept;
+        self.looked.add_all(&other.looked);
+    }
+
+    fn add_cut(&mut self, cut: Cut) {
+        self.cuts += u64::from(cut.lost + cut.kept > 0);
+        self.lost += cut.lost;
+        self.kept += cut.kept;
+    }
+
+    /// Adds what a verdict compared; `before` draw operations were acknowledged before the last one,
+    /// and what of them the log reached was compared then.
+    fn add_report(&mut self, report: &Report, before: u64) {
+        let Counts { acknowledged, before_log, .. } = report.counts;
+        let not_compared = before_log.saturating_sub(before);
+        self.not_compared += not_compared;
+        self.compared += acknowledged - before - not_compared;
+        self.looked.add(report);
+    }
 }
 
 /// What the checker says.
@@ -46,13 +89,9 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    /// Whether something that was acknowledged is lost.
+    /// Whether something that was acknowledged is not in the log.
     pub(crate) fn is_loss(&self) -> bool {
-        match self {
-            Self::Void => false,
-            Self::Read(report) => report.violates(Invariant::I1),
-            Self::Unreadable => true,
-        }
+        matches!(self, Self::Read(report) if report.violates(Invariant::I1))
     }
 }
 
@@ -66,6 +105,8 @@ pub(crate) struct Campaign<'a> {
     /// Names the operations of each load.
     loads: u64,
     sum: Sum,
+    /// Draw operations that were acknowledged before the last verdict.
+    acknowledged: u64,
     /// Whether its log was ever ready, and with that must be there from now on.
     has_served: bool,
 }
@@ -81,8 +122,17 @@ impl<'a> Campaign<'a> {
             // Or a cut of the power brings it back.
             fs::File::open(device.path()).unwrap().sync_all().unwrap();
         }
-        let (unknown, sum) = (Vec::new(), Sum::default());
-        Self { _home: home, setup, runtime, unknown, round: 0, loads: 0, sum, has_served: false }
+        Self {
+            _home: home,
+            setup,
+            runtime,
+            unknown: Vec::new(),
+            round: 0,
+            loads: 0,
+            sum: Sum::default(),
+            acknowledged: 0,
+            has_served: false,
+        }
     }
 
     /// Begins a round, with another storage and format than before, or the same.
@@ -140,22 +190,30 @@ impl<'a> Campaign<'a> {
     }
 
     /// Cuts the power under a service, and lets the file system recover from it.
+    ///
+    /// # Panics
+    /// When the service ends in any other way than by a kill, or because it cannot write.
     pub(crate) fn cut_power(
         &mut self,
         device: &mut Device,
-        service: Service,
+        mut service: Service,
         clients: Clients,
         dice: &mut Dice,
     ) -> Cut {
+        self.record_fault(FaultKind::InputOutput, "the power is cut");
         let cut = device.cut_power(dice.below(u64::MAX));
         // Time to answer what can no more be made durable.
         std::thread::sleep(Duration::from_micros(dice.below(4000)));
-        service.kill();
+        let status = service.kill_or_find_ended();
+        let is_killed = status.signal() == Some(SIGKILL);
+        let said = service.said();
+        assert!(is_killed || status.code() == Some(INPUT_OUTPUT), "ended with {status}\n{said}");
         self.gather(clients);
-        (self.sum.lost, self.sum.kept) = (self.sum.lost + cut.lost, self.sum.kept + cut.kept);
+        self.sum.add_cut(cut);
         device.unmount();
         device.heal();
         device.mount();
+        self.record_fault(FaultKind::Healed, "the power is back");
         cut
     }
 
@@ -164,8 +222,14 @@ impl<'a> Campaign<'a> {
         self.setup.recorder.record(What::Fault { kind, detail: detail.to_owned() });
     }
 
-    /// Compares the history with what is on the disk. The service is down.
+    /// Ends a round: compares the history with what is on the disk. The service is down.
     pub(crate) fn judge(&mut self, what: &str) -> Verdict {
+        let verdict = self.verdict(what);
+        self.sum.judged += u64::from(!matches!(verdict, Verdict::Void));
+        verdict
+    }
+
+    fn verdict(&mut self, what: &str) -> Verdict {
         if !self.has_served {
             return Verdict::Void;
         }
@@ -178,11 +242,18 @@ impl<'a> Campaign<'a> {
             }
         };
         let report = check(&self.setup.recorder.read().unwrap(), &log, &LIMITS);
+        self.sum.add_report(&report, self.acknowledged);
+        self.acknowledged = report.counts.acknowledged;
         if !report.is_good() {
             self.sum.failures += 1;
             println!("round {} ({what}): {report}", self.round);
         }
         Verdict::Read(report)
+    }
+
+    /// What its rounds came to so far.
+    pub(crate) fn sum(&self) -> &Sum {
+        &self.sum
     }
 
     /// Starts and stops it once more, judges all, and adds up.
@@ -191,12 +262,8 @@ impl<'a> Campaign<'a> {
         self.ask_again(&service, dice);
         let status = service.stop();
         assert!(status.success(), "a clean stop after all faults: {status}");
-        self.judge("the end");
-        sum.rounds += self.sum.rounds;
-        sum.acknowledged += self.sum.acknowledged;
-        sum.failures += self.sum.failures;
-        sum.lost += self.sum.lost;
-        sum.kept += self.sum.kept;
+        self.verdict("the end");
+        sum.add(&self.sum);
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::tools::{are_here, compile, run};
+use crate::tools::{are_here, compile, may_mount, run};
 
 /// XFS refuses to be smaller than 300 MB.
 const SIZE: &str = "320M";
@@ -66,7 +66,8 @@ impl Device {
     /// A disk with an empty file system, mounted. `None` where the tools are missing.
     pub(crate) fn new(file_system: FileSystem) -> Option<Self> {
         let mkfs = format!("mkfs.{}", file_system.name());
-        if !are_here(&["cc", "nbdkit", "nbdfuse", "fusermount3", "losetup", "mount", &mkfs]) {
+        let programs = ["cc", "nbdkit", "nbdfuse", "fusermount3", "losetup", "mount", &mkfs];
+        if !are_here(&programs) || !may_mount() {
             return None;
         }
         let directory = tempfile::tempdir().unwrap();

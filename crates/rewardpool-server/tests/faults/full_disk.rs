@@ -12,7 +12,8 @@ use tokio::runtime::Runtime;
 
 use crate::campaign::runtime;
 use crate::client::{Client, DrawOp, Told};
-use crate::service::{NotReady, PATIENCE, Service, Setup};
+use crate::looked::{BY_EVERY_LOAD, Looked};
+use crate::service::{INPUT_OUTPUT, NotReady, PATIENCE, Service, Setup};
 use crate::volume::{Kind, Volume};
 
 /// How often it is filled, unless `CYCLES` says otherwise.
@@ -27,13 +28,12 @@ const RESUMES_WITHIN: Duration = Duration::from_secs(1);
 const RESUMES_AT_LAST: Duration = Duration::from_secs(20);
 /// More draws than there is room for in the segments that were made ahead.
 const CALLS_UNTIL_FULL: u64 = 10_000;
-/// Exit code of a service that cannot write.
-const INPUT_OUTPUT: i32 = 74;
 
 #[test]
 fn a_full_disk_refuses_draws_and_nothing_else() {
     let cycles = std::env::var("CYCLES").map_or(CYCLES, |text| text.parse().unwrap());
     let (runtime, mut refused, mut failures) = (runtime(), 0, 0);
+    let mut looked = Looked::default();
     for kind in [Kind::Ext4, Kind::Tmpfs] {
         for storage in ["file", "mmap"] {
             let Some(volume) = Volume::new(kind) else { return };
@@ -46,6 +46,7 @@ fn a_full_disk_refuses_draws_and_nothing_else() {
             }
             let log = log::load(&setup.data).unwrap();
             let report = check(&setup.recorder.read().unwrap(), &log, &Limits::default());
+            looked.add(&report);
             if !report.is_good() {
                 failures += 1;
                 println!("{kind:?}, {storage}: {report}");
@@ -65,6 +66,7 @@ fn a_full_disk_refuses_draws_and_nothing_else() {
     rewardpool_tally::record("T9 full disk", 4 * cycles, 8 * cycles, failures);
     assert_eq!(failures, 0, "see above");
     assert!(refused >= 4 * cycles * CALLS, "the disk was not full: {refused}");
+    looked.assert_at(&BY_EVERY_LOAD);
 }
 
 fn setup(volume: &Volume, home: &std::path::Path, storage: &str) -> Setup {

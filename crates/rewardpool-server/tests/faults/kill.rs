@@ -19,12 +19,15 @@ use crate::archive::{Archive, Watch};
 use crate::client::DrawOp;
 use crate::dice::Dice;
 use crate::load::{self, ask_again, config};
+use crate::looked::{BY_EVERY_LOAD, Looked};
 use crate::service::{PATIENCE, Setup};
 
 /// Rounds of each combination, unless `ROUNDS` says otherwise: 180 in all.
 const ROUNDS: u64 = 30;
 /// Draws that are acknowledged before a kill, at least and at most.
 const DRAWS: std::ops::Range<u64> = 400..4600;
+/// Draws that the whole campaign acknowledges at least, unless `ROUNDS` makes it shorter.
+const ACKNOWLEDGED_MIN: u64 = 100_000;
 /// The machine is busy with other tests, so a start may take long.
 const LIMITS: Limits = Limits { ready_within: PATIENCE, probability_min: 1e-6 };
 
@@ -35,6 +38,7 @@ fn everything_acknowledged_survives_sigkill_in_every_format_and_storage() {
     println!("SEED={seed} ROUNDS={rounds}");
     let mut dice = Dice::new(seed);
     let (mut kills, mut acknowledged, mut failures) = (0, 0, 0);
+    let mut looked = Looked::default();
     for format in ["binary", "json", "string_line"] {
         for storage in ["file", "mmap"] {
             let home = tempfile::tempdir().unwrap();
@@ -57,6 +61,7 @@ fn everything_acknowledged_survives_sigkill_in_every_format_and_storage() {
             }
             kills += counts.kills;
             acknowledged += counts.acknowledged_draws;
+            looked.add(&report);
             if !report.is_good() {
                 failures += 1;
                 println!("{report}\nkept in {}", home.keep().display());
@@ -67,6 +72,8 @@ fn everything_acknowledged_survives_sigkill_in_every_format_and_storage() {
     rewardpool_tally::record("T5 kill -9 under load", 6 * rounds, kills, failures);
     assert_eq!(failures, 0, "repeat with SEED={seed} ROUNDS={rounds}");
     assert!(acknowledged >= 6 * rounds * DRAWS.start, "too small a load: {acknowledged}");
+    assert!(rounds < ROUNDS || acknowledged >= ACKNOWLEDGED_MIN, "too small: {acknowledged}");
+    looked.assert_at(&BY_EVERY_LOAD);
 }
 
 /// All rounds on one directory, and the verdict.

@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a test tells how much it tried, and how to repeat it")]
 
 mod archive;
+mod busy_address;
 mod campaign;
 mod client;
 mod control;
@@ -15,6 +16,7 @@ mod failed_sync;
 mod full_disk;
 mod kill;
 mod load;
+mod looked;
 mod power_cut;
 mod service;
 mod shim;

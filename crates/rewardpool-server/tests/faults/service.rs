@@ -22,6 +22,8 @@ const POLL: Duration = Duration::from_millis(1);
 
 /// The signal that a process cannot hear.
 pub(crate) const SIGKILL: i32 = 9;
+/// Exit code of a service that cannot write.
+pub(crate) const INPUT_OUTPUT: i32 = 74;
 
 /// The program under test.
 pub(crate) fn binary() -> PathBuf {
@@ -161,11 +163,22 @@ impl Service {
     }
 
     /// Kills it with SIGKILL and waits for its end.
+    ///
+    /// # Panics
+    /// With what it said, when it had ended by itself before.
+    #[track_caller]
     pub(crate) fn kill(mut self) {
-        self.recorder.record(What::Kill);
+        let status = self.kill_or_find_ended();
+        assert_eq!(status.signal(), Some(SIGKILL), "it ended by itself: {status}\n{}", self.said());
+    }
+
+    /// Kills it with SIGKILL, unless it has ended by itself. Gives how it really ended, which is
+    /// what the history says too.
+    pub(crate) fn kill_or_find_ended(&mut self) -> ExitStatus {
+        // One that has ended and was not waited for takes the signal and keeps its status.
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.over();
+        self.ended().expect("it was waited for")
     }
 
     /// Asks it to stop with SIGTERM, and does not wait.

@@ -12,7 +12,9 @@ use rewardpool_checker::history::{FaultKind, What};
 use crate::errand::Ran;
 use crate::service::{PATIENCE, Setup, binary};
 use crate::shim::{Shim, calls};
-use crate::system_calls::{FAILED, GOES_ON, Kind, Place, Start, live, recover_and_judge};
+use crate::system_calls::{
+    FAILED, GOES_ON, Kind, Place, Start, killed_service, live, recover_and_judge,
+};
 use crate::tools::are_here;
 
 /// Calls that change nothing and that a program can do without, or that only the shim makes.
@@ -41,8 +43,12 @@ fn the_shim_sees_all_that_strace_sees() {
         return;
     }
     let Some(shim) = Shim::new() else { return };
-    for (storage, start) in [("file", Start::Fresh), ("mmap", Start::Fresh)] {
-        let place = Place::new(Kind { storage, format: "binary", start });
+    let each = |start| ["file", "mmap"].map(|storage| Kind { storage, format: "binary", start });
+    for kind in [Start::Fresh, Start::Recovery].into_iter().flat_map(each) {
+        let place = match kind.start {
+            Start::Fresh => Place::new(kind),
+            Start::Recovery => killed_service(kind).0,
+        };
         let setup = shim.preload(place.setup.clone(), &place.watched(), &place.calls_log(), None);
         let trace = place.root.path().join("trace");
         let life = live(&under_strace(setup, &trace, ""), &place.serial, async |client| {
@@ -58,7 +64,7 @@ fn the_shim_sees_all_that_strace_sees() {
                 *by_shim.entry((call.function, file)).or_default() += 1;
             }
         }
-        assert_eq!(by_shim, by_strace, "{storage}: left is the shim, right is strace");
+        assert_eq!(by_shim, by_strace, "{kind:?}: left is the shim, right is strace");
         let is_sync = |(function, _): &&(String, String)| function.ends_with("sync");
         assert!(by_strace.keys().filter(is_sync).count() > 3, "strace sees too little");
     }

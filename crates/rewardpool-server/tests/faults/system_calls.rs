@@ -143,10 +143,10 @@ fn try_fault(shim: &Shim, place: &Place, plan: Option<Plan>) -> Run {
     }
     let life = live(&setup, &place.serial, async |client| client.run().await);
     let calls = calls(&place.calls_log(), &place.watched());
-    let met = calls.iter().find(|call| call.is_met).cloned();
+    let met = calls.iter().position(|call| call.is_met);
     let mut faults = Vec::new();
-    let expected = match (plan, &met) {
-        (Some(Plan { fault, .. }), Some(call)) => promised(call, fault, life.has_served),
+    let expected = match (plan, met) {
+        (Some(Plan { fault, .. }), Some(met)) => promised(&calls, met, fault, life.has_served),
         _ => &[GOES_ON],
     };
     if !expected.contains(&life.end) {
@@ -157,7 +157,7 @@ fn try_fault(shim: &Shim, place: &Place, plan: Option<Plan>) -> Run {
     }
     place.record(What::Fault { kind: FaultKind::Healed, detail: String::new() });
     faults.extend(recover_and_judge(place));
-    Run { met, calls, faults }
+    Run { met: met.map(|met| calls[met].clone()), calls, faults }
 }
 
 /// The exit of a service that was asked to stop.
@@ -165,29 +165,39 @@ pub(crate) const GOES_ON: End = End::Code(0);
 /// The exit of a service that cannot write.
 pub(crate) const FAILED: End = End::Code(74);
 
-/// How the process may end that meets this fault.
-fn promised(call: &Call, fault: Fault, has_served: bool) -> &'static [End] {
-    let reads = ["open", "read", "opendir", "readdir"];
-    let is_aside = call.name().starts_with("snapshot.") || call.name().starts_with("secret.");
+/// Calls that the standard library makes again when a signal interrupts them.
+const MADE_AGAIN: [&str; 8] =
+    ["open", "create", "read", "write", "pwrite64", "fsync", "fdatasync", "ftruncate"];
+/// Calls that need no space. If one of them is told of a full disk, the service goes on all the same.
+const WITHOUT_SPACE: [&str; 6] = ["unlink", "mmap", "open", "read", "opendir", "readdir"];
+
+/// How the process may end of which one of these calls meets this fault.
+fn promised(calls: &[Call], met: usize, fault: Fault, has_served: bool) -> &'static [End] {
+    let call = &calls[met];
+    let function = &*call.function;
     match fault {
         Fault::Kill | Fault::KillAfter => &[End::Signal(SIGKILL)],
         Fault::Short => &[GOES_ON],
-        // A start that cannot clean up ends; an unused segment that cannot be removed is left.
-        _ if call.function == "unlink" => &[GOES_ON, FAILED],
-        Fault::Interrupted => match &*call.function {
-            "open" | "create" | "read" | "pwrite64" | "fdatasync" | "fsync" => &[GOES_ON],
-            // A call of any other kind is not interrupted by a signal in practice; ending is safe.
-            _ => &[GOES_ON, FAILED],
-        },
-        // A read needs no space: whatever it means, nothing may be lost by it.
-        Fault::NoSpace | Fault::Quota if reads.contains(&&*call.function) => &[GOES_ON, FAILED],
-        // What is written aside of the log can wait for space.
-        Fault::NoSpace | Fault::Quota if has_served && is_aside => &[GOES_ON],
-        // So can the zeros of the next segment, but not its header, which is written when the log
-        // needs it. A directory is synced for both.
-        Fault::NoSpace | Fault::Quota if has_served && !call.is_of_log() => &[GOES_ON, FAILED],
-        Fault::InputOutput | Fault::NoSpace | Fault::Quota => &[FAILED],
+        Fault::Interrupted if MADE_AGAIN.contains(&function) => &[GOES_ON],
+        // What ends it before it serves is told as what it is.
+        _ if !has_served => &[FAILED],
+        // A segment that was never used is left behind when it cannot be removed.
+        _ if function == "unlink" && call.is_of_next_segment() => &[GOES_ON],
+        Fault::InputOutput | Fault::Interrupted => &[FAILED],
+        Fault::NoSpace | Fault::Quota if WITHOUT_SPACE.contains(&function) => &[GOES_ON],
+        // For the log it fails, for what is written aside of it it can wait.
+        Fault::NoSpace | Fault::Quota if call.is_of_directory() => &[GOES_ON, FAILED],
+        Fault::NoSpace | Fault::Quota if call.is_of_log() || is_taken(calls, met) => &[FAILED],
+        // Zeros of the next segment and snapshots can wait for space.
+        Fault::NoSpace | Fault::Quota => &[GOES_ON],
     }
+}
+
+/// Whether this is about a segment that was made ahead and is now being taken into use, which begins
+/// by opening it anew.
+fn is_taken(calls: &[Call], met: usize) -> bool {
+    let is_opened = |call: &Call| call.function == "open" && call.file == calls[met].file;
+    calls[met].is_of_next_segment() && calls[..met].iter().any(is_opened)
 }
 
 fn kind_of(fault: Fault) -> FaultKind {
@@ -301,6 +311,16 @@ impl Call {
         self.name().strip_prefix("wal.").is_some_and(|rest| rest.parse::<u32>().is_ok())
     }
 
+    /// Whether it is about a segment that was made ahead.
+    fn is_of_next_segment(&self) -> bool {
+        self.name().starts_with("wal.next.")
+    }
+
+    /// Whether it syncs the working directory or the one above it.
+    fn is_of_directory(&self) -> bool {
+        self.function == "fsync" && ["", "data"].contains(&&*self.file)
+    }
+
     /// The function and the kind of file, without numbers: what a fault must have met at least once.
     fn site(&self) -> String {
         let name: String = self.name().chars().filter(|c| !c.is_ascii_digit()).collect();
@@ -386,7 +406,7 @@ impl Sweeper {
             for &at in numbers.iter().cycle().take(SEEKS) {
                 let plan = Plan { fault, at };
                 sweep.add(plan, &self.try_at(plan));
-                if sweep.sites[&fault].contains(&site) {
+                if sweep.has_met(fault, &site) {
                     break;
                 }
             }
@@ -424,12 +444,17 @@ impl Sweep {
         }
     }
 
+    fn has_met(&self, fault: Fault, site: &str) -> bool {
+        self.sites.get(&fault).is_some_and(|sites| sites.contains(site))
+    }
+
     /// The sites that never met a fault although the service has them.
     fn missed(&self) -> Vec<(Fault, String)> {
         let mut missed = Vec::new();
-        for (&fault, met) in &self.sites {
-            for (site, numbers) in self.seen.iter().filter(|(site, _)| !met.contains(*site)) {
-                if !numbers[usize::from(fault == Fault::Short)].is_empty() {
+        for fault in Fault::ALL {
+            for (site, numbers) in &self.seen {
+                let is_possible = !numbers[usize::from(fault == Fault::Short)].is_empty();
+                if is_possible && !self.has_met(fault, site) {
                     missed.push((fault, site.clone()));
                 }
             }
@@ -443,7 +468,7 @@ fn one_thread() -> Runtime {
 }
 
 /// A directory as a kill leaves it, with a log of some draws.
-fn killed_service(kind: Kind) -> (Place, Vec<Event>) {
+pub(crate) fn killed_service(kind: Kind) -> (Place, Vec<Event>) {
     let place = Place::new(kind);
     let service = place.setup.start();
     let ran = one_thread().block_on(async {

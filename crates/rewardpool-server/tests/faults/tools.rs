@@ -3,18 +3,26 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// Whether these programs are installed and this process may mount.
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+/// Whether these programs are installed.
 pub(crate) fn are_here(programs: &[&str]) -> bool {
     let missing: Vec<_> = programs.iter().filter(|program| !is_installed(program)).collect();
-    let lack = if !missing.is_empty() {
-        format!("not installed: {missing:?}; tests/install-tools installs them")
-    } else if !is_root() {
-        "only root may mount".to_owned()
-    } else {
-        return true;
-    };
-    assert!(std::env::var_os("CI").is_none(), "CI must have what the test needs; {lack}");
+    let lack = format!("not installed: {missing:?}; tests/install-tools installs them");
+    missing.is_empty() || skip(&lack)
+}
+
+/// Whether this process may mount.
+pub(crate) fn may_mount() -> bool {
+    is_root() || skip("only root may mount")
+}
+
+/// Says what a test lacks. Gives `false`.
+///
+/// # Panics
+/// Under CI, which must have it.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+pub(crate) fn skip(lack: &str) -> bool {
+    let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
+    assert!(!is_ci, "CI must have what the test needs; {lack}");
     eprintln!("skipped; {lack}");
     false
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::tools::{are_here, run};
+use crate::tools::{are_here, may_mount, run};
 
 /// What kind, and how large.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Volume {
 impl Volume {
     /// An empty one. `None` where it cannot be made.
     pub(crate) fn new(kind: Kind) -> Option<Self> {
-        if !are_here(&["mount", "umount", "mkfs.ext4"]) {
+        if !are_here(&["mount", "umount", "mkfs.ext4"]) || !may_mount() {
             return None;
         }
         let place = tempfile::tempdir().unwrap();

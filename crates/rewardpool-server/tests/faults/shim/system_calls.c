@@ -193,7 +193,7 @@ pwrite (int fd, const void *bytes, size_t length, off_t offset)
   return write_bytes ("pwrite64", fd, bytes, length, offset);
 }
 
-/* A short one takes the first part alone. */
+/* A short one takes the first part alone, so it needs two. */
 ssize_t
 writev (int fd, const struct iovec *parts, int count)
 {
@@ -205,7 +205,9 @@ writev (int fd, const struct iovec *parts, int count)
     errno = planned_error;
     return -1;
   }
-  const ssize_t result = syscall (SYS_writev, fd, parts, fault == SHORT && count > 1 ? 1 : count);
+  if (fault == SHORT && count < 2)
+    abort ();
+  const ssize_t result = syscall (SYS_writev, fd, parts, fault == SHORT ? 1 : count);
   if (fault == KILL_AFTER)
     die ();
   return result;
@@ -353,15 +355,6 @@ mkdir (const char *path, mode_t mode)
   PASS ("mkdir", path, (int) syscall (SYS_mkdir, path, mode), -1);
 }
 
-static int
-open_file (const char *path, int flags, mode_t mode)
-{
-  if (!is_ours (path))
-    return syscall (SYS_openat, AT_FDCWD, path, flags, mode);
-  PASS (flags & O_CREAT ? "create" : "open", path,
-        (int) syscall (SYS_openat, AT_FDCWD, path, flags, mode), -1);
-}
-
 int
 open64 (const char *path, int flags, ...)
 {
@@ -372,21 +365,14 @@ open64 (const char *path, int flags, ...)
     mode = va_arg (rest, mode_t);
     va_end (rest);
   }
-  return open_file (path, flags, mode);
+  if (!is_ours (path))
+    return syscall (SYS_openat, AT_FDCWD, path, flags, mode);
+  PASS (flags & O_CREAT ? "create" : "open", path,
+        (int) syscall (SYS_openat, AT_FDCWD, path, flags, mode), -1);
 }
 
-int
-open (const char *path, int flags, ...)
-{
-  mode_t mode = 0;
-  if (flags & (O_CREAT | __O_TMPFILE)) {
-    va_list rest;
-    va_start (rest, flags);
-    mode = va_arg (rest, mode_t);
-    va_end (rest);
-  }
-  return open_file (path, flags, mode);
-}
+/* The same, where a file offset has 64 bits anyway. */
+int open (const char *path, int flags, ...) __attribute__ ((alias ("open64")));
 
 int
 ftruncate64 (int fd, off64_t length)
