@@ -43,6 +43,8 @@ pub struct Engine {
     ended: Receiver<()>,
     writer: JoinHandle<Result<(), EngineError>>,
     workers: Vec<JoinHandle<()>>,
+    /// Of the workers. The writer hears of them until it ends, [`Engine::stop`] after that.
+    failures: Receiver<EngineError>,
     _lock: DirectoryLock,
 }
 
@@ -88,7 +90,7 @@ impl Engine {
             Handle { mailbox, pools: Arc::clone(&registry), progress: Arc::clone(&progress) };
         let recovery = started.report.clone();
         let writer = started.into_writer(config, supply, closed, registry, progress);
-        let inputs = Inputs { requests, stops, failures };
+        let inputs = Inputs { requests, stops, failures: failures.clone() };
         let batch_draws_max = config.batch_draws_max;
         let workers = vec![
             spawn("rewardpool-segments", move || supplier.run())?,
@@ -99,7 +101,7 @@ impl Engine {
             let _ending: Sender<()> = ending;
             drive(writer, &inputs, batch_draws_max)
         })?;
-        Ok(Self { handle, recovery, stop, ended, writer, workers, _lock: lock })
+        Ok(Self { handle, recovery, stop, ended, writer, workers, failures, _lock: lock })
     }
 
     /// A way in. Clones are cheap.
@@ -122,7 +124,8 @@ impl Engine {
     /// of a clean stop, and later submissions are refused.
     ///
     /// # Errors
-    /// The failure that ended the writer, now or earlier.
+    /// The failure that ended the writer, now or earlier, or one of a snapshot or segment that was
+    /// being made.
     pub fn stop(self) -> Result<(), EngineError> {
         // A writer that failed hears nothing and has its own result.
         let _heard = self.stop.send(()).is_ok();
@@ -130,7 +133,7 @@ impl Engine {
         for worker in self.workers {
             worker.join().map_err(|_| EngineError::Panicked("rewardpool-worker"))?;
         }
-        result
+        result.and_then(|()| self.failures.try_recv().map_or(Ok(()), Err))
     }
 }
 

@@ -12,7 +12,7 @@ use rewardpool_wal::{DirectoryLock, LogReader, SnapshotFile, snapshot_name};
 use crate::config::StorageKind;
 use crate::engine::open_storage;
 use crate::error::EngineError;
-use crate::inspect::{VerifyReport, load_snapshot, oldest, read_log};
+use crate::inspect::{VerifyReport, load_snapshot, no_log, oldest};
 use crate::recovery::{Recovered, RecoveryReport, check_sums, recover_to_serve, replay};
 use crate::secrets;
 
@@ -22,8 +22,10 @@ pub struct Examination {
     /// Everything that is damaged or missing, one for each place of a file. When a start refuses,
     /// its reason stands first.
     pub damages: Vec<EngineError>,
-    /// What a start would serve; `None` when it would refuse.
+    /// What a start would serve; `None` when it would refuse, or begin a new log.
     pub start: Option<Outlook>,
+    /// Whether there is no log, so that a start would begin one.
+    pub is_unused: bool,
     /// What was replayed from the oldest snapshot on; `None` when that did not get to the end.
     pub verified: Option<VerifyReport>,
 }
@@ -42,7 +44,7 @@ pub struct Outlook {
 /// Examines a stopped directory.
 ///
 /// # Errors
-/// When a file cannot be read, or the directory is in use or holds no log. Damage is none.
+/// When a file cannot be read, or the directory is in use. Damage is none.
 pub fn examine(directory: &Path) -> Result<Examination, EngineError> {
     let _lock = DirectoryLock::shared(directory)?;
     examine_storage(&open_storage(directory, StorageKind::File)?)
@@ -50,8 +52,15 @@ pub fn examine(directory: &Path) -> Result<Examination, EngineError> {
 
 /// The same for a directory of the caller's own kind, which nobody writes to.
 pub fn examine_storage(storage: &Arc<dyn Storage>) -> Result<Examination, EngineError> {
-    let mut found = Examination { damages: Vec::new(), start: None, verified: None };
-    let Some(reader) = found.keep(read_log(Arc::clone(storage)))? else { return Ok(found) };
+    let (damages, start, verified) = (Vec::new(), None, None);
+    let mut found = Examination { damages, start, is_unused: false, verified };
+    let opened = LogReader::open(Arc::clone(storage)).map_err(EngineError::from);
+    let Some(opened) = found.keep(opened)? else { return Ok(found) };
+    let Some(reader) = opened else {
+        found.is_unused = true;
+        found.add(no_log());
+        return Ok(found);
+    };
     let start = recover_to_serve(storage.as_ref(), &reader);
     found.start = found.keep(start)?.map(|(recovered, _)| outlook(recovered));
     for damage in reader.survey()? {

@@ -308,10 +308,14 @@ fn open(directory: &Path) -> Result<LogReader, EngineError> {
 }
 
 /// The log in a directory that must hold one.
-pub(crate) fn read_log(storage: Arc<dyn Storage>) -> Result<LogReader, EngineError> {
+fn read_log(storage: Arc<dyn Storage>) -> Result<LogReader, EngineError> {
+    LogReader::open(storage)?.ok_or_else(no_log)
+}
+
+/// The directory must hold a log, and does not.
+pub(crate) fn no_log() -> EngineError {
     let because = "the directory holds no log of a reward pool";
-    let missing = || Error::Missing { file: "POOL".to_owned(), because };
-    Ok(LogReader::open(storage)?.ok_or_else(missing)?)
+    Error::Missing { file: "POOL".to_owned(), because }.into()
 }
 
 /// The oldest good snapshot with the segment that goes on from it. A crash in the middle of pruning

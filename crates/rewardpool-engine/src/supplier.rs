@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-#[cfg(feature = "simulation")]
-use crossbeam_channel::TryRecvError;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use rewardpool_wal::storage::Storage;
 use rewardpool_wal::{Error, Prepared, SEGMENT_BYTES_MIN};
 
@@ -27,7 +25,6 @@ pub(crate) struct Supply {
     /// Bytes of the segment that was ordered and not yet received.
     ordered: Option<usize>,
     /// Makes segments when they are waited for, where there are no threads.
-    #[cfg(feature = "simulation")]
     inline: Option<Supplier>,
 }
 
@@ -38,8 +35,7 @@ pub(crate) struct Supplier {
     prepared: Sender<Prepared>,
     disk_is_full: Arc<AtomicBool>,
     failures: Sender<EngineError>,
-    /// Bytes of an order that a full disk did not let it meet.
-    #[cfg(feature = "simulation")]
+    /// Bytes of an order that a full disk did not let it meet, where there are no threads.
     unmet: Option<usize>,
 }
 
@@ -56,7 +52,6 @@ pub(crate) fn supply(
         prepared: prepared_sender,
         disk_is_full: Arc::clone(&disk_is_full),
         failures,
-        #[cfg(feature = "simulation")]
         unmet: None,
     };
     let supply = Supply {
@@ -65,7 +60,6 @@ pub(crate) fn supply(
         disk_is_full,
         ready: None,
         ordered: None,
-        #[cfg(feature = "simulation")]
         inline: None,
     };
     (supply, supplier)
@@ -117,12 +111,6 @@ impl Supply {
         }
     }
 
-    #[cfg(not(feature = "simulation"))]
-    fn receive(&mut self, patience: Duration) -> Result<Prepared, RecvTimeoutError> {
-        self.prepared.recv_timeout(patience)
-    }
-
-    #[cfg(feature = "simulation")]
     fn receive(&mut self, patience: Duration) -> Result<Prepared, RecvTimeoutError> {
         if self.inline.is_none() {
             return self.prepared.recv_timeout(patience);
@@ -141,7 +129,6 @@ impl Supply {
     }
 
     /// Makes what is on order, or finds the disk full or broken. Only without a thread.
-    #[cfg(feature = "simulation")]
     pub(crate) fn make_inline(&mut self) {
         if let Some(supplier) = &mut self.inline
             && !supplier.step()
@@ -216,7 +203,6 @@ impl Supplier {
     }
 
     /// What `run` does between two waits. `false` when it would end.
-    #[cfg(feature = "simulation")]
     fn step(&mut self) -> bool {
         self.unmet = self.orders.try_iter().last().or(self.unmet);
         let Some(bytes) = self.unmet else { return true };

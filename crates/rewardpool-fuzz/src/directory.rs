@@ -7,7 +7,7 @@ use rewardpool_engine::core::format::Format;
 use rewardpool_engine::inspect::{Examination, examine_storage};
 use rewardpool_engine::{Engine, EngineConfig, EngineError, StorageKind};
 use rewardpool_wal::storage::Storage;
-use rewardpool_wal::{LogReader, SECTOR, secret_name};
+use rewardpool_wal::{SECTOR, secret_name};
 
 use crate::golden::{Golden, golden, read};
 use crate::memory::{Files, Memory};
@@ -201,10 +201,6 @@ fn assert_looks_torn(golden: &Golden, files: &Files, first_lsn: u64) {
 
 /// A real start, on real files, does what the examination says, and changes nothing if it refuses.
 fn start(golden: &Golden, files: &Files, found: &Examination) {
-    if matches!(LogReader::open(Arc::new(Memory::new(files))), Ok(None)) {
-        // Every trace of a log is gone, so that the directory may be set up.
-        return;
-    }
     let place = scratch();
     for (name, content) in files {
         std::fs::write(place.path().join(name), content).expect("the scratch can be written");
@@ -218,6 +214,10 @@ fn start(golden: &Golden, files: &Files, found: &Examination) {
         batch_draws_max: 1000,
     };
     match Engine::open(&config) {
+        Ok(engine) if engine.recovery().fresh => {
+            assert!(found.is_unused, "a log was begun over another one");
+            engine.stop().expect("the engine stops");
+        }
         Ok(engine) => {
             let expected = found.start.as_ref().expect("the examination refuses");
             assert_eq!(engine.recovery().last_lsn, expected.recovery.last_lsn);
@@ -229,7 +229,10 @@ fn start(golden: &Golden, files: &Files, found: &Examination) {
             assert_eq!(after.recovery.last_request_id, last, "nothing was drawn");
         }
         Err(error) => {
-            assert!(found.start.is_none(), "the examination does not refuse: {error}");
+            assert!(
+                found.start.is_none() && !found.is_unused,
+                "the examination does not refuse: {error}"
+            );
             assert_eq!(error.place(), found.damages[0].place());
             let left = read(place.path()).expect("the scratch can be read");
             assert!(left == *files, "a refusal changes nothing");

@@ -13,6 +13,8 @@ use rewardpool_fuzz::{TARGETS, Target, seeds};
 
 /// Mutated inputs of each target. `REWARDPOOL_FUZZ_MUTATIONS` is another number.
 const MUTATIONS: usize = 20_000;
+/// On the slowest machine, and of the slowest target.
+const MUTATIONS_MIN: usize = 500;
 /// Mutations of one target end after so long, with what they did until then.
 const MUTATIONS_TIME: Duration = Duration::from_secs(20);
 /// One input never takes so long, however busy the machine is.
@@ -44,8 +46,7 @@ fn run((name, body): Target, input: &[u8]) {
     if result.is_ok() && took < INPUT_TIME {
         return;
     }
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
-    let place = place.join(format!("fuzz-failure-{name}"));
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-failure-{name}"));
     fs::write(&place, input).unwrap();
     println!("{name} fails after {took:?} with the input in {}", place.display());
     match result {
@@ -106,6 +107,7 @@ fn explore(name: &str) {
         mutated += 1;
     }
     println!("{name}: {} inputs, {mutated} mutations", inputs.len());
+    assert!(mutated >= MUTATIONS_MIN.min(mutations()), "{name}: only {mutated} mutations");
     let runs = u64::try_from(inputs.len() + mutated).unwrap();
     rewardpool_tally::record(&format!("T10 fuzz {name}"), runs, runs, 0);
 }

@@ -65,8 +65,10 @@ pub enum End {
 pub struct Damage {
     /// What was done, with file and offset.
     pub what: String,
-    /// The file that was replaced, added or (`None`) removed.
+    /// The files that were replaced, added or (`None`) removed.
     changes: Vec<(String, Option<Vec<u8>>)>,
+    /// Whether a single file is damaged inside.
+    is_inside: bool,
 }
 
 /// What a start made of damaged files.
@@ -136,7 +138,7 @@ fn files_of(storage: &dyn Storage) -> Files {
 
 impl Image {
     /// The directory after this damage.
-    pub fn damaged(&self, damage: &Damage) -> Files {
+    fn damaged(&self, damage: &Damage) -> Files {
         let mut files = self.files.clone();
         for (name, content) in &damage.changes {
             match content {
@@ -148,26 +150,36 @@ impl Image {
     }
 
     /// Starts a service on damaged files and judges what comes of it.
-    pub fn judge(&self, files: &Files) -> Verdict {
-        let storage = MemoryStorage::new(Disk::with_files(files));
+    pub fn judge(&self, damage: &Damage) -> Verdict {
+        let files = self.damaged(damage);
+        let storage = MemoryStorage::new(Disk::with_files(&files));
         let clock = Clock::new(NOW_MS);
         let config = self.settings.config();
         let start = || Steps::open(storage.shared(), &config, clock.now(), [1; 16]);
         match catch_unwind(AssertUnwindSafe(start)) {
             Err(_) => Verdict::Wrong("a panic".to_owned()),
-            Ok(Ok(steps)) if content(steps.state()) == self.content => Verdict::Same,
-            Ok(Ok(_)) => Verdict::Wrong("another state".to_owned()),
-            Ok(Err(error)) => judge_refusal(&error, storage.disk().files() == *files),
+            Ok(Ok(steps)) if content(steps.state()) != self.content => {
+                Verdict::Wrong("another state".to_owned())
+            }
+            // What the start wrote and left must give the same once more.
+            Ok(Ok(_)) => match simulation::read(storage.shared()) {
+                Ok(Some(state)) if content(&state) == self.content => Verdict::Same,
+                other => Verdict::Wrong(format!("the next start fails: {:?}", other.map(|_| ()))),
+            },
+            Ok(Err(error)) => judge_refusal(&error, damage, storage.disk().files() == files),
         }
     }
 
-    /// Each byte with one bit changed, full of ones, and zero. Of the zeros that fill a segment
-    /// only some, as they are all alike.
+    /// Each byte with one bit changed, full of ones, and zero. Of the sectors of a segment that were
+    /// never written only every fifth byte, as they are all alike.
     pub fn changed_bytes(&self) -> impl Iterator<Item = Damage> + '_ {
         self.files.iter().flat_map(|(name, good)| {
             (0..good.len()).flat_map(move |place| {
                 let bit = good[place] ^ 1 << (place % 8);
-                let is_filling = good[place] == 0 && place % 5 != 0;
+                let sector = &good[place / SECTOR * SECTOR..];
+                let sector = &sector[..SECTOR.min(sector.len())];
+                let is_empty = name.starts_with("wal.") && sector.iter().all(|&byte| byte == 0);
+                let is_filling = is_empty && place % 5 != 0;
                 let wanted = move |byte: &u8| *byte != good[place] && !is_filling;
                 [bit, 0xff, 0].into_iter().filter(wanted).map(move |byte| {
                     let mut bad = good.clone();
@@ -221,24 +233,24 @@ impl Image {
         let newest = self.files.keys().rfind(|name| name.starts_with("wal.")).cloned();
         for (name, good) in &self.files {
             let changes = vec![(name.clone(), None)];
-            damages.push(Damage { what: format!("{name} removed"), changes });
+            damages.push(Damage::of_files(format!("{name} removed"), changes));
             for (other, content) in self.files.iter().filter(|(other, _)| *other != name) {
                 let copy = (other.clone(), Some(good.clone()));
                 let what = format!("{other} is a copy of {name}");
-                damages.push(Damage { what, changes: vec![copy.clone()] });
+                damages.push(Damage::of_files(what, vec![copy.clone()]));
                 let swapped = (name.clone(), Some(content.clone()));
                 let what = format!("{name} and {other} swapped");
-                damages.push(Damage { what, changes: vec![copy, swapped] });
+                damages.push(Damage::of_files(what, vec![copy, swapped]));
             }
             for extra in ["wal.099", "wal.next", "snapshot.3", "snapshot.99999", "secret.9", "x"] {
                 let changes = vec![(extra.to_owned(), Some(good.clone()))];
-                damages.push(Damage { what: format!("{extra} is a copy of {name}"), changes });
+                damages.push(Damage::of_files(format!("{extra} is a copy of {name}"), changes));
             }
         }
         for (age, files) in self.earlier.iter().enumerate() {
             for (name, content) in files.iter().filter(|(name, _)| Some(*name) != newest.as_ref()) {
                 let changes = vec![(name.clone(), Some(content.clone()))];
-                damages.push(Damage { what: format!("{name} as it was at {age}"), changes });
+                damages.push(Damage::of_files(format!("{name} as it was at {age}"), changes));
             }
         }
         damages
@@ -247,19 +259,28 @@ impl Image {
 
 impl Damage {
     fn of(name: &str, what: &str, content: Vec<u8>) -> Self {
-        Self { what: format!("{name}: {what}"), changes: vec![(name.to_owned(), Some(content))] }
+        let changes = vec![(name.to_owned(), Some(content))];
+        Self { what: format!("{name}: {what}"), changes, is_inside: true }
+    }
+
+    fn of_files(what: String, changes: Vec<(String, Option<Vec<u8>>)>) -> Self {
+        Self { what, changes, is_inside: false }
     }
 }
 
-fn judge_refusal(error: &EngineError, is_untouched: bool) -> Verdict {
-    let text = error.to_string();
-    let kinds = ["POOL", "wal.", "snapshot", "secret."];
-    let place = text.contains(" at offset ") || text.contains("missing");
-    if !error.is_corruption() || !place || !kinds.iter().any(|kind| text.contains(kind)) {
-        return Verdict::Wrong(format!("a refusal that does not help: {text}"));
+fn judge_refusal(error: &EngineError, damage: &Damage, is_untouched: bool) -> Verdict {
+    let (file, offset) = error.place().unwrap_or(("", None));
+    // A file inside which something changed is named itself, with the place; one that is gone or
+    // is another one may show by what it does not fit.
+    let is_inside = matches!(&damage.changes[..], [(_, Some(_))]) && damage.is_inside;
+    let is_named = !is_inside || file == damage.changes[0].0;
+    let is_missing = error.to_string().contains("is missing");
+    let is_placed = !file.is_empty() && (offset.is_some() || (is_missing && !is_inside));
+    if !error.is_corruption() || !is_placed || !is_named {
+        return Verdict::Wrong(format!("a refusal that does not help: {error}"));
     }
     if !is_untouched {
-        return Verdict::Wrong(format!("a refusal that changed a file: {text}"));
+        return Verdict::Wrong(format!("a refusal that changed a file: {error}"));
     }
     Verdict::Refused
 }

@@ -9,6 +9,7 @@
 use rewardpool_engine::core::format::Format;
 use rewardpool_sim::crash::{Recorded, outlive, record, record_restart};
 use rewardpool_sim::{Disk, Moment, Numbers, Settings};
+use rewardpool_tally::Trial;
 use rewardpool_wal::SEGMENT_BYTES_MIN;
 
 const FORMATS: [Format; 3] = [Format::Binary, Format::Json, Format::StringLine];
@@ -42,6 +43,7 @@ fn crash_everywhere(format: Format, turns: usize) -> (u64, u64) {
 
 #[test]
 fn a_crash_at_any_operation_loses_nothing() {
+    let trial = Trial::begin("T2 crash at every operation");
     let (mut operations, mut states) = (0, 0);
     for format in FORMATS {
         let tried = crash_everywhere(format, 80);
@@ -49,8 +51,8 @@ fn a_crash_at_any_operation_loses_nothing() {
         states += tried.1;
     }
     println!("{operations} operations, {states} states");
-    rewardpool_tally::record("T2 crash at every operation", states, states, 0);
     assert!(states >= 10_000, "{states}");
+    trial.pass(states, states);
 }
 
 fn crash_starts(recorded: &Recorded, settings: Settings, every: usize) -> u64 {
@@ -74,6 +76,7 @@ fn crash_starts(recorded: &Recorded, settings: Settings, every: usize) -> u64 {
 
 #[test]
 fn a_crash_in_a_start_after_a_crash_loses_nothing() {
+    let trial = Trial::begin("T2 crash in a start after a crash");
     let all = std::env::var_os("SECOND_CRASHES").is_some();
     let mut states = 0;
     for format in FORMATS {
@@ -81,6 +84,6 @@ fn a_crash_in_a_start_after_a_crash_loses_nothing() {
         states += crash_starts(&record(settings, 40, 11), settings, if all { 1 } else { 7 });
     }
     println!("{states} states");
-    rewardpool_tally::record("T2 crash in a start after a crash", states, 2 * states, 0);
     assert!(states >= if all { 150_000 } else { 10_000 }, "{states}");
+    trial.pass(states, 2 * states);
 }

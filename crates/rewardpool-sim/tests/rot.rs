@@ -44,7 +44,7 @@ struct Tally {
 
 impl Tally {
     fn judge(&mut self, image: &Image, damage: &Damage) {
-        match image.judge(&image.damaged(damage)) {
+        match image.judge(damage) {
             Verdict::Same => self.same += 1,
             Verdict::Refused => self.refused += 1,
             Verdict::Wrong(what) => {

@@ -29,22 +29,26 @@ pub fn create_directory(directory: &Path) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
-/// Makes the name of a directory durable, which an earlier start may have made and not synced.
+/// Makes the names of a directory and of those above it durable, which an earlier start may have
+/// made and not synced.
 ///
 /// # Errors
 /// What the operating system says.
 pub fn sync_directory_name(directory: &Path) -> io::Result<()> {
     let directory = directory.canonicalize()?;
-    let Some(parent) = directory.parent() else { return Ok(()) };
-    if parent.metadata()?.dev() != directory.metadata()?.dev() {
-        // It was there before it was mounted on, and what is above may not be able to sync.
-        return Ok(());
+    let device = directory.metadata()?.dev();
+    for parent in directory.ancestors().skip(1) {
+        if parent.metadata()?.dev() != device {
+            // It was there before it was mounted on, and what is above may not be able to sync.
+            return Ok(());
+        }
+        match File::open(parent) {
+            // Whoever may not read the directory above did not make this one.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+            opened => opened?.sync_all()?,
+        }
     }
-    match File::open(parent) {
-        // Whoever may not read the directory above did not make this one.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        opened => opened?.sync_all(),
-    }
+    Ok(())
 }
 
 #[cfg(test)]

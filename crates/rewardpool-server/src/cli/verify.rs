@@ -49,6 +49,10 @@ fn failure(directory: &str, found: &Examination) -> Option<Failure> {
             "copy the directory before anything else; after a start, `rewardpool snapshot take` \
              makes a good snapshot",
         ),
+        None if found.is_unused => (
+            "a start would begin a new log here".to_owned(),
+            "name the directory of a service, which holds a file POOL",
+        ),
         None => (
             "a start would refuse".to_owned(),
             "copy the directory before anything else, then restore a backup of it",
@@ -79,6 +83,9 @@ fn text(directory: &str, found: &Examination) -> String {
         Some(start) => {
             let (from, to) = (snapshot(start), start.recovery.last_lsn);
             format!("a start would succeed, from {from} to lsn {to}")
+        }
+        None if found.is_unused => {
+            return format!("{directory} holds no log; a start would begin one");
         }
         None => "a start would refuse".to_owned(),
     };
