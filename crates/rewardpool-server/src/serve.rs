@@ -3,8 +3,10 @@
 //! Everything on the network runs on one thread, the one that calls [`Service::run`]; the engine has
 //! its own. Order of a stop: health says so, no more connections, streams end, connections have
 //! `drain_timeout` to finish, the engine stops last.
+use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
@@ -248,6 +250,12 @@ impl Service {
     }
 
     async fn until_stopped(&self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+        tokio::pin!(stop);
+        // A signal is heard from its first poll on, and whoever reads below that the service is there
+        // may send one at once.
+        if poll_fn(|context| Poll::Ready(stop.as_mut().poll(context).is_ready())).await {
+            return Ok(());
+        }
         let Some(listener) = &self.listener else {
             tracing::info!("ready without a gRPC server");
             stop.await;
