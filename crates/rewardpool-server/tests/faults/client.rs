@@ -24,6 +24,8 @@ use tonic_types::StatusExt as _;
 
 /// Names each stream of a history.
 static STREAMS: AtomicU64 = AtomicU64::new(0);
+/// After so long a client gives up: now and then one hears nothing of a connection that broke.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a client was told.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -138,7 +140,7 @@ impl Client {
     /// Draws.
     pub(crate) async fn draw(&mut self, draw: &DrawOp) -> Told {
         self.invoke(&draw.op, None, draw.call());
-        let answer = self.draws.draw(draw.request()).await;
+        let answer = patiently(Box::pin(self.draws.draw(draw.request()))).await;
         self.told(&draw.op, answer.map(|answer| Answer::Draw(draw_answer(answer.into_inner()))))
     }
 
@@ -160,7 +162,8 @@ impl Client {
             sender.try_send(request).is_ok()
         };
         while waiting.len() < in_flight && send(&mut waiting, &self.recorder, self.number) {}
-        let answers = self.draws.draw_stream(ReceiverStream::new(requests)).await;
+        let answers =
+            patiently(Box::pin(self.draws.draw_stream(ReceiverStream::new(requests)))).await;
         let mut answers = match answers {
             Ok(answers) => answers.into_inner(),
             Err(status) => return self.lose(waiting, &status),
@@ -191,7 +194,9 @@ impl Client {
     pub(crate) async fn find_draw(&mut self, op: &str, pool: &str, key: &str) -> Told {
         let (pool, key) = (pool.to_owned(), key.to_owned());
         self.invoke(op, None, Call::FindDraw { pool: pool.clone(), key: key.clone() });
-        let found = self.draws.get_draw(GetDrawRequest { pool, idempotency_key: key }).await;
+        let found =
+            patiently(Box::pin(self.draws.get_draw(GetDrawRequest { pool, idempotency_key: key })))
+                .await;
         self.told(op, found.map(|answer| Answer::Draw(draw_answer(answer.into_inner()))))
     }
 
@@ -200,7 +205,7 @@ impl Client {
         let pool = pool.to_owned();
         self.invoke(op, None, Call::ReadPool { pool: pool.clone() });
         let request = GetStateRequest { pool, page_size: 5000, page_token: String::new() };
-        let state = self.draws.get_state(request).await;
+        let state = patiently(Box::pin(self.draws.get_state(request))).await;
         self.told(op, state.map(|answer| Answer::Pool(Box::new(pool_answer(answer.into_inner())))))
     }
 
@@ -229,7 +234,7 @@ impl Client {
         let (item_id, reason) = (item, op.to_owned());
         let actor = format!("client {}", self.number);
         let request = UpdateItemRequest { pool, item_id, quantity, weight, actor, reason };
-        let changed = self.admin.update_item(request).await.map(|answer| {
+        let changed = patiently(Box::pin(self.admin.update_item(request))).await.map(|answer| {
             let answer = answer.into_inner();
             Answer::Changed { lsn: answer.lsn, catalog_version: answer.catalog_version }
         });
@@ -250,7 +255,9 @@ impl Client {
         let (weight, quantity) = (Some(weight), Some(quantity));
         let item = Some(CatalogItem { item_id: item, weight, quantity });
         let (actor, reason) = (String::new(), op.to_owned());
-        let added = self.admin.add_item(AddItemRequest { pool, item, actor, reason }).await;
+        let added =
+            patiently(Box::pin(self.admin.add_item(AddItemRequest { pool, item, actor, reason })))
+                .await;
         let changed = added.map(|answer| {
             let answer = answer.into_inner();
             Answer::Changed { lsn: answer.lsn, catalog_version: answer.catalog_version }
@@ -264,7 +271,7 @@ impl Client {
         self.invoke(op, None, Call::RetireItem { pool: pool.clone(), item: item_id.clone() });
         let (actor, reason) = (String::new(), op.to_owned());
         let request = RetireItemRequest { pool, item_id, actor, reason };
-        let changed = self.admin.retire_item(request).await.map(|answer| {
+        let changed = patiently(Box::pin(self.admin.retire_item(request))).await.map(|answer| {
             let answer = answer.into_inner();
             Answer::Changed { lsn: answer.lsn, catalog_version: answer.catalog_version }
         });
@@ -280,17 +287,23 @@ impl Client {
         let changed = match status {
             PoolStatus::Paused => {
                 let request = PausePoolRequest { pool, actor, reason };
-                let answer = self.admin.pause_pool(request).await.map(tonic::Response::into_inner);
+                let answer = patiently(Box::pin(self.admin.pause_pool(request)))
+                    .await
+                    .map(tonic::Response::into_inner);
                 answer.map(|answer| (answer.lsn, answer.catalog_version))
             }
             PoolStatus::Closed => {
                 let request = ClosePoolRequest { pool, actor, reason };
-                let answer = self.admin.close_pool(request).await.map(tonic::Response::into_inner);
+                let answer = patiently(Box::pin(self.admin.close_pool(request)))
+                    .await
+                    .map(tonic::Response::into_inner);
                 answer.map(|answer| (answer.lsn, answer.catalog_version))
             }
             PoolStatus::Active | PoolStatus::Unspecified => {
                 let request = ResumePoolRequest { pool, actor, reason };
-                let answer = self.admin.resume_pool(request).await.map(tonic::Response::into_inner);
+                let answer = patiently(Box::pin(self.admin.resume_pool(request)))
+                    .await
+                    .map(tonic::Response::into_inner);
                 answer.map(|answer| (answer.lsn, answer.catalog_version))
             }
         };
@@ -302,7 +315,7 @@ impl Client {
     /// Orders a snapshot.
     pub(crate) async fn take_snapshot(&mut self, op: &str) -> Told {
         self.invoke(op, None, Call::TakeSnapshot);
-        let taken = self.admin.take_snapshot(TakeSnapshotRequest {}).await;
+        let taken = patiently(Box::pin(self.admin.take_snapshot(TakeSnapshotRequest {}))).await;
         self.told(op, taken.map(|answer| Answer::Snapshot { lsn: answer.into_inner().lsn }))
     }
 
@@ -329,8 +342,14 @@ impl Client {
     }
 }
 
+/// Waits for an answer as long as a client would. After that nobody knows.
+async fn patiently<T>(call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    let answered = tokio::time::timeout(PATIENCE, call).await;
+    answered.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer came")))
+}
+
 async fn next_answer(answers: &mut Streaming<DrawStreamResponse>) -> Result<Told, Status> {
-    let answer = answers.message().await?;
+    let answer = patiently(answers.message()).await?;
     match answer.and_then(|answer| answer.answer) {
         Some(draw_stream_response::Answer::Draw(draw)) => {
             Ok(Told::Ok(Answer::Draw(draw_answer(draw))))
