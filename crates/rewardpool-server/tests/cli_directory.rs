@@ -149,9 +149,13 @@ fn a_damaged_log_is_65_with_its_place() {
     let directory = Directory::stopped();
     let used = number(&directory.json("wal ls")["segments"][0]["used_bytes"]);
     let mut bytes = fs::read(directory.segment()).unwrap();
-    // Batches begin on sectors of 512 bytes, with a header of 64; the end of a sector is filling.
-    let sector = usize::try_from(used / 2).unwrap() / 512 * 512;
-    bytes[sector + 70] ^= 1;
+    // Batches begin on sectors of 512 bytes, with a header of 64 whose mark is at 4; the end of a
+    // sector is filling, and an idle service writes short batches in between.
+    let middle = usize::try_from(used / 2).unwrap() / 512 * 512;
+    let mark = bytes[512 + 4..512 + 8].to_vec();
+    let begins = |sector: &usize| bytes[sector + 4..sector + 8] == mark;
+    let sector = (512..=middle).step_by(512).filter(begins).last().unwrap();
+    bytes[sector + 64] ^= 1;
     fs::write(directory.segment(), bytes).unwrap();
     for arguments in ["verify", "wal cat", "wal ls"] {
         let told = directory.run(arguments, 65);
