@@ -453,7 +453,10 @@ impl Sweep {
         let mut missed = Vec::new();
         for fault in Fault::ALL {
             for (site, numbers) in &self.seen {
-                let is_possible = !numbers[usize::from(fault == Fault::Short)].is_empty();
+                // Whether a segment that was made ahead is there to be removed is a matter of time.
+                let is_chance = site.starts_with("unlink wal.next");
+                let is_possible =
+                    !is_chance && !numbers[usize::from(fault == Fault::Short)].is_empty();
                 if is_possible && !self.has_met(fault, site) {
                     missed.push((fault, site.clone()));
                 }
