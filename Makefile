@@ -1,5 +1,5 @@
 # Every command a developer needs. Each target is a line or two: no logic lives here.
-.PHONY: help run build check fmt test test-long fuzz distribution_test bench bench-grpc proto-gen deny clean ci
+.PHONY: help run build check fmt test test-long fuzz distribution_test bench bench-grpc bench-instructions proto-gen deny clean ci
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -31,6 +31,8 @@ bench:             ## the engine in process, beside a bare loop of write and syn
 bench-grpc:        ## a service over gRPC, beside an echo of the same messages
 	$(CARGO) build --release --locked
 	$(CARGO) run --release --locked -p rewardpool-bench -- grpc
+bench-instructions: ## instructions of the hot functions, beside what they were (UPDATE=1 records)
+	$(CARGO) run --quiet --locked -p rewardpool-guard -- $(if $(UPDATE),--update)
 proto-gen:         ## regenerate the gRPC code (needs no protoc)
 	$(CARGO) xtask proto-gen
 deny:              ## licences, bans and sources of the dependencies
