@@ -1,5 +1,5 @@
 //! `rewardpool.v1.RewardPool`: what players need.
-use rewardpool_engine::{Answer, Handle, PoolPage, PoolsPage, Reply, Request};
+use rewardpool_engine::{Answer, PoolPage, PoolsPage, Reply, Request};
 use rewardpool_proto::v1;
 use rewardpool_proto::v1::reward_pool_server::RewardPool;
 use tonic::{Response, Status, Streaming};
@@ -7,11 +7,12 @@ use tonic::{Response, Status, Streaming};
 use super::check::Page;
 use super::draw_stream::DrawStreamDialect;
 use super::stream::Answers;
-use super::{Edge, call, check};
+use super::{Edge, EngineMailbox, call, check};
 use crate::convert::{Fault, draw_response, item_state, pool_status, pool_summary, wide};
 
 /// The answers of one stream of draws.
-type DrawAnswers = Answers<Handle, DrawStreamDialect<Handle>, Streaming<v1::DrawRequest>>;
+type DrawAnswers =
+    Answers<EngineMailbox, DrawStreamDialect<EngineMailbox>, Streaming<v1::DrawRequest>>;
 
 /// Serves `rewardpool.v1.RewardPool`.
 pub(crate) struct RewardPoolService {
@@ -68,9 +69,9 @@ impl RewardPool for RewardPoolService {
     ) -> Result<Response<v1::DrawResponse>, Status> {
         let deadline = check::deadline(request.metadata());
         let request = request.into_inner();
-        let pool = check::pool(&self.edge.handle, &request.pool)?;
+        let pool = check::pool(&self.edge.mailbox, &request.pool)?;
         let request = Request::Draw(check::draw(pool, &request)?);
-        let reply = call::ask(&self.edge.handle, request, deadline).await?;
+        let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
         Ok(Response::new(drawn(&reply)?))
     }
 
@@ -79,9 +80,9 @@ impl RewardPool for RewardPoolService {
         request: tonic::Request<Streaming<v1::DrawRequest>>,
     ) -> Result<Response<Self::DrawStreamStream>, Status> {
         let deadline = check::deadline(request.metadata());
-        let Edge { handle, stopping } = self.edge.clone();
-        let dialect = DrawStreamDialect::new(handle.clone());
-        let answers = Answers::new(handle, dialect, request.into_inner(), deadline, stopping);
+        let Edge { mailbox, stopping } = self.edge.clone();
+        let dialect = DrawStreamDialect::new(mailbox.clone());
+        let answers = Answers::new(mailbox, dialect, request.into_inner(), deadline, stopping);
         Ok(Response::new(Box::new(answers)))
     }
 
@@ -91,10 +92,10 @@ impl RewardPool for RewardPoolService {
     ) -> Result<Response<v1::GetStateResponse>, Status> {
         let deadline = check::deadline(request.metadata());
         let request = request.into_inner();
-        let pool = check::pool(&self.edge.handle, &request.pool)?;
+        let pool = check::pool(&self.edge.mailbox, &request.pool)?;
         let page = Page::new(request.page_size, &request.page_token)?;
         let request = Request::ReadPool { pool, from: page.from, limit: page.limit };
-        let reply = call::ask(&self.edge.handle, request, deadline).await?;
+        let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
         let Answer::Pool(found) = call::answer(&reply)? else {
             unreachable!("a read of a pool is answered by a pool")
         };
@@ -109,7 +110,7 @@ impl RewardPool for RewardPoolService {
         let request = request.into_inner();
         let page = Page::new(request.page_size, &request.page_token)?;
         let request = Request::ReadPools { from: page.from, limit: page.limit };
-        let reply = call::ask(&self.edge.handle, request, deadline).await?;
+        let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
         let Answer::Pools(found) = call::answer(&reply)? else {
             unreachable!("a read of the pools is answered by pools")
         };
@@ -122,10 +123,10 @@ impl RewardPool for RewardPoolService {
     ) -> Result<Response<v1::DrawResponse>, Status> {
         let deadline = check::deadline(request.metadata());
         let request = request.into_inner();
-        let pool = check::pool(&self.edge.handle, &request.pool)?;
+        let pool = check::pool(&self.edge.mailbox, &request.pool)?;
         let key = check::key(&request.idempotency_key)?;
         let request = Request::FindDraw { pool, key };
-        let reply = call::ask(&self.edge.handle, request, deadline).await?;
+        let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
         Ok(Response::new(drawn(&reply)?))
     }
 }

@@ -1,13 +1,13 @@
 //! `rewardpool.RewardPoolService`: the interface of the first service, for its clients.
 use rewardpool_core::command::{DrawCommand, DrawCount, DrawMode};
 use rewardpool_core::limits::DRAW_COUNT_MAX;
-use rewardpool_engine::{Answer, DrawAnswer, Handle, PoolPage, Reply, Request};
+use rewardpool_engine::{Answer, DrawAnswer, PoolPage, Reply, Request};
 use rewardpool_proto::seed;
 use rewardpool_proto::seed::reward_pool_service_server::RewardPoolService;
 use tonic::{Response, Status, Streaming};
 
 use super::stream::{Answers, Ask, Dialect};
-use super::{Edge, Mailbox, call, check};
+use super::{Edge, EngineMailbox, Mailbox, call, check};
 use crate::convert::{EMPTY, Fault, item_name};
 
 /// Largest state that is sent: what clients accept unless they are set up otherwise.
@@ -17,7 +17,7 @@ const STATE_BYTES_MAX: usize = 4 * 1024 * 1024;
 const ITEM_BYTES_MAX: usize = 32;
 
 /// The answers of one stream of draws.
-type SeedAnswers = Answers<Handle, SeedDialect<Handle>, Streaming<seed::DrawRequest>>;
+type SeedAnswers = Answers<EngineMailbox, SeedDialect<EngineMailbox>, Streaming<seed::DrawRequest>>;
 
 /// Serves `rewardpool.RewardPoolService`.
 pub(crate) struct SeedService {
@@ -40,12 +40,12 @@ impl RewardPoolService for SeedService {
         request: tonic::Request<seed::GetStateRequest>,
     ) -> Result<Response<seed::GetStateResponse>, Status> {
         let deadline = check::deadline(request.metadata());
-        let pool = check::pool(&self.edge.handle, "")?;
+        let pool = check::pool(&self.edge.mailbox, "")?;
         let (mut items, mut bytes, mut from) = (Vec::new(), 0, 0);
         loop {
             // In pages, so that a large pool does not hold up the draws.
             let request = Request::ReadPool { pool, from, limit: check::PAGE_MAX };
-            let reply = call::ask(&self.edge.handle, request, deadline).await?;
+            let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
             let Answer::Pool(page) = call::answer(&reply)? else {
                 unreachable!("a read of a pool is answered by a pool")
             };
@@ -62,9 +62,9 @@ impl RewardPoolService for SeedService {
         request: tonic::Request<Streaming<seed::DrawRequest>>,
     ) -> Result<Response<Self::DrawStream>, Status> {
         let deadline = check::deadline(request.metadata());
-        let Edge { handle, stopping } = self.edge.clone();
-        let dialect = SeedDialect::new(handle.clone());
-        let answers = Answers::new(handle, dialect, request.into_inner(), deadline, stopping);
+        let Edge { mailbox, stopping } = self.edge.clone();
+        let dialect = SeedDialect::new(mailbox.clone());
+        let answers = Answers::new(mailbox, dialect, request.into_inner(), deadline, stopping);
         Ok(Response::new(Box::new(answers)))
     }
 }
