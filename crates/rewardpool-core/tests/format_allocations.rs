@@ -1,9 +1,7 @@
 //! Goal: draws are encoded and decoded without allocating once the buffers have grown. Method: an
 //! allocator that counts what this thread asks for.
 #![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use rewardpool_allocations::{CountingAllocator, of_this_thread};
 use rewardpool_core::command::{DrawMode, KeyHash};
 use rewardpool_core::format::{Decoder, Encoder, Format};
 use rewardpool_core::ids::{ItemIndex, Lsn, Outcome, PoolNumber, RequestId};
@@ -11,32 +9,8 @@ use rewardpool_core::name::{ItemId, PoolId};
 use rewardpool_core::names::Names;
 use rewardpool_core::record::{DrawRecord, KeyStamp, Record};
 
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn allocations() -> u64 {
-    ALLOCATIONS.get()
-}
-
-// SAFETY: all calls go to the system's allocator unchanged; the counter does not allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the same contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the same contract.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static COUNTING: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn names(items: usize) -> Names {
     let mut names = Names::default();
@@ -77,9 +51,9 @@ fn draws_do_not_allocate() {
     for format in Format::ALL {
         let mut encoder = Encoder::new(format);
         encode(&mut encoder, &names, &outcomes);
-        let before = allocations();
+        let before = of_this_thread();
         encode(&mut encoder, &names, &outcomes);
-        assert_eq!(allocations(), before, "encoding {format}");
+        assert_eq!(of_this_thread(), before, "encoding {format}");
     }
 }
 
@@ -90,8 +64,8 @@ fn binary_draws_are_decoded_without_allocating() {
     let mut encoder = Encoder::new(Format::Binary);
     encode(&mut encoder, &names, &outcomes);
     let mut scratch = Vec::with_capacity(outcomes.len());
-    let before = allocations();
+    let before = of_this_thread();
     let mut decoder = Decoder::new(Format::Binary, encoder.payload(), Lsn::FIRST, encoder.count());
     while decoder.next(&names, &mut scratch).unwrap().is_some() {}
-    assert_eq!(allocations(), before);
+    assert_eq!(of_this_thread(), before);
 }

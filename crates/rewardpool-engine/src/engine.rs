@@ -216,8 +216,6 @@ fn turn(
 }
 
 fn next_input(inputs: &Inputs, is_unmarked: bool) -> Input {
-    let idle =
-        if is_unmarked { crossbeam_channel::after(IDLE) } else { crossbeam_channel::never() };
     // First, because under load there is always a request.
     if let Ok(failure) = inputs.failures.try_recv() {
         return Input::Failure(failure);
@@ -228,11 +226,13 @@ fn next_input(inputs: &Inputs, is_unmarked: bool) -> Input {
     if let Ok(submission) = inputs.requests.try_recv() {
         return Input::Submission(submission);
     }
+    // Without a channel of its own, which would be made anew for each turn.
+    let patience = if is_unmarked { IDLE } else { Duration::MAX };
     select! {
         recv(inputs.requests) -> submission => submission.map_or(Input::Stop, Input::Submission),
         recv(inputs.stops) -> _ => Input::Stop,
         recv(inputs.failures) -> failure => failure.map_or(Input::Stop, Input::Failure),
-        recv(idle) -> _ => Input::Idle,
+        default(patience) => Input::Idle,
     }
 }
 
