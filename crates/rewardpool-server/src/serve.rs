@@ -19,9 +19,9 @@ use rewardpool_engine::{
     Answer, Chain, Engine, EngineConfig, EngineError, Handle, NewPool, PoolPage, Refusal, Request,
 };
 use rewardpool_proto::FILE_DESCRIPTOR_SET;
-use rewardpool_proto::seed::reward_pool_service_server::RewardPoolServiceServer;
+use rewardpool_proto::encoded::seed::reward_pool_service_server::RewardPoolServiceServer;
+use rewardpool_proto::encoded::v1::reward_pool_server::RewardPoolServer;
 use rewardpool_proto::v1::pool_admin_server::PoolAdminServer;
-use rewardpool_proto::v1::reward_pool_server::RewardPoolServer;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tonic::service::Routes;

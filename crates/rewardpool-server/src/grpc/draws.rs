@@ -1,14 +1,16 @@
 //! `rewardpool.v1.RewardPool`: what players need.
 use rewardpool_engine::{Answer, PoolPage, PoolsPage, Reply, Request};
+use rewardpool_proto::encoded::Encoded;
+use rewardpool_proto::encoded::v1::reward_pool_server::RewardPool;
 use rewardpool_proto::v1;
-use rewardpool_proto::v1::reward_pool_server::RewardPool;
+
 use tonic::{Response, Status, Streaming};
 
 use super::check::Page;
 use super::draw_stream::DrawStreamDialect;
 use super::stream::Answers;
-use super::{Edge, EngineMailbox, call, check};
-use crate::convert::{Fault, draw_response, item_state, pool_status, pool_summary, wide};
+use super::{Edge, EngineMailbox, answer, call, check};
+use crate::convert::{Fault, item_state, pool_status, pool_summary, wide};
 
 /// The answers of one stream of draws.
 type DrawAnswers =
@@ -26,11 +28,11 @@ impl RewardPoolService {
     }
 }
 
-fn drawn(reply: &Reply) -> Result<v1::DrawResponse, Fault> {
+fn drawn(reply: &Reply) -> Result<Encoded<v1::DrawResponse>, Fault> {
     let Answer::Draw(draw) = call::answer(reply)? else {
         unreachable!("a draw is answered by a draw")
     };
-    Ok(draw_response(reply, draw))
+    Ok(answer::draw_response(reply, draw))
 }
 
 fn state(page: Page, found: &PoolPage) -> Result<v1::GetStateResponse, Fault> {
@@ -66,7 +68,7 @@ impl RewardPool for RewardPoolService {
     async fn draw(
         &self,
         request: tonic::Request<v1::DrawRequest>,
-    ) -> Result<Response<v1::DrawResponse>, Status> {
+    ) -> Result<Response<Encoded<v1::DrawResponse>>, Status> {
         let deadline = check::deadline(request.metadata());
         let request = request.into_inner();
         let pool = check::pool(&self.edge.mailbox, &request.pool)?;
@@ -120,7 +122,7 @@ impl RewardPool for RewardPoolService {
     async fn get_draw(
         &self,
         request: tonic::Request<v1::GetDrawRequest>,
-    ) -> Result<Response<v1::DrawResponse>, Status> {
+    ) -> Result<Response<Encoded<v1::DrawResponse>>, Status> {
         let deadline = check::deadline(request.metadata());
         let request = request.into_inner();
         let pool = check::pool(&self.edge.mailbox, &request.pool)?;

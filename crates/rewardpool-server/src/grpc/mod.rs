@@ -1,6 +1,7 @@
 //! The gRPC services. Each request is checked here, at the edge, and becomes a request of the
 //! engine in the vocabulary of the core; what comes back is turned into messages.
 mod admin;
+mod answer;
 mod call;
 mod check;
 mod draw_stream;

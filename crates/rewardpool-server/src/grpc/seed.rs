@@ -2,13 +2,14 @@
 use rewardpool_core::command::{DrawCommand, DrawCount, DrawMode};
 use rewardpool_core::limits::DRAW_COUNT_MAX;
 use rewardpool_engine::{Answer, DrawAnswer, PoolPage, Reply, Request};
+use rewardpool_proto::encoded::Encoded;
+use rewardpool_proto::encoded::seed::reward_pool_service_server::RewardPoolService;
 use rewardpool_proto::seed;
-use rewardpool_proto::seed::reward_pool_service_server::RewardPoolService;
 use tonic::{Response, Status, Streaming};
 
 use super::stream::{Answers, Ask, Dialect};
-use super::{Edge, EngineMailbox, Mailbox, call, check};
-use crate::convert::{EMPTY, Fault, item_name};
+use super::{Edge, EngineMailbox, Mailbox, answer, call, check};
+use crate::convert::{Fault, item_name};
 
 /// Largest state that is sent: what clients accept unless they are set up otherwise.
 const STATE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -104,7 +105,7 @@ impl<M> SeedDialect<M> {
 
 impl<M: Mailbox + Unpin> Dialect for SeedDialect<M> {
     type Request = seed::DrawRequest;
-    type Response = seed::DrawResponse;
+    type Response = Encoded<seed::DrawResponse>;
 
     fn accept(&mut self, request: seed::DrawRequest) {
         self.left = u32::try_from(request.count).unwrap_or(1).max(1);
@@ -121,22 +122,16 @@ impl<M: Mailbox + Unpin> Dialect for SeedDialect<M> {
     }
 
     fn answer(&mut self, reply: &Reply, draw: &DrawAnswer, step: u16) -> (Self::Response, bool) {
-        let outcomes = reply.outcomes(draw);
-        let index = usize::from(step);
-        let item = outcomes[index].item();
-        let name = item.map(|item| reply.names(draw).get(item).expect("an item has a name"));
-        let response = seed::DrawResponse {
-            request_id: draw.first_request_id.number() + u64::from(step),
-            item_id: name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
-            error: if item.is_some() { String::new() } else { EMPTY.to_owned() },
-        };
-        (response, index + 1 == outcomes.len())
+        let place = usize::from(step);
+        let last = place + 1 == reply.outcomes(draw).len();
+        (answer::seed_response(reply, draw, place), last)
     }
 
     /// One message for each draw that was refused, because clients count them.
     fn refuse(&mut self, fault: &Fault, count: u16, step: u16) -> (Self::Response, bool) {
         let error = fault.message.clone().into_owned();
-        (seed::DrawResponse { request_id: 0, item_id: String::new(), error }, step + 1 >= count)
+        let response = seed::DrawResponse { request_id: 0, item_id: String::new(), error };
+        (Encoded::of(&response), step + 1 >= count)
     }
 }
 
