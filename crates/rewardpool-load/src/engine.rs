@@ -19,7 +19,7 @@ use rewardpool_engine::{
     Answer, Engine, EngineConfig, Handle, Refusal, Reply, ReplyPort, Request, StorageKind,
     Submission, inspect,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::error::Error;
@@ -102,7 +102,7 @@ impl EnginePlan {
 
     /// What was asked for, by the names of the command line.
     pub(crate) fn parameters(&self) -> Parameters {
-        let value = json!({
+        report::parameters(json!({
             "items": self.items,
             "selector": selector_name(self.selector),
             "format": self.format.to_string(),
@@ -115,9 +115,7 @@ impl EnginePlan {
             "producers": self.producers,
             "seconds": self.duration.as_secs_f64(),
             "snapshots": self.with_snapshots,
-        });
-        let Value::Object(parameters) = value else { unreachable!("it is written as an object") };
-        parameters.into_iter().collect()
+        }))
     }
 
     /// Checks the bounds that are not those of a type.
@@ -195,8 +193,7 @@ pub fn run(directory: &Path, plan: &EnginePlan, watch: &Watch) -> Result<EngineR
     // The failure of the engine says more than that of a producer which met it.
     engine.stop()?;
     let (tally, elapsed, rotations) = measured?;
-    let requests = tally.requests * u64::from(plan.commands);
-    let log = log::Use::of(&inspect::segments(directory)?, requests, tally.draws);
+    let log = log::Use::of(&inspect::segments(directory)?, tally.draws);
     Ok(EngineRun { tally, elapsed, log, rotations })
 }
 

@@ -224,26 +224,26 @@ impl Part {
     async fn connect(&self, address: &str) -> Result<Vec<Channel>, Error> {
         let mut channels = Vec::new();
         for _ in 0..self.plan.connections {
-            channels.push(connect(address, CONNECT_PATIENCE).await?);
+            channels.push(connect(address).await?);
         }
         Ok(channels)
     }
 }
 
 /// Connects for a load, and tries again for a while when nothing listens yet.
-async fn connect(address: &str, patience: Duration) -> Result<Channel, Error> {
+pub(crate) async fn connect(address: &str) -> Result<Channel, Error> {
     let failed = |source| Error::Connect { address: address.to_owned(), source };
     let endpoint = Endpoint::from_shared(address.to_owned())
         .map_err(failed)?
         .tcp_nodelay(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .connect_timeout(patience);
+        .connect_timeout(CONNECT_PATIENCE);
     let begun = Instant::now();
     loop {
         match endpoint.connect().await {
             Ok(channel) => return Ok(channel),
-            Err(source) if begun.elapsed() >= patience => return Err(failed(source)),
+            Err(source) if begun.elapsed() >= CONNECT_PATIENCE => return Err(failed(source)),
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }

@@ -44,6 +44,15 @@ impl Kind {
 /// What was asked for, by name.
 pub type Parameters = BTreeMap<String, Value>;
 
+/// The parameters in a JSON object.
+///
+/// # Panics
+/// When it is no object.
+pub(crate) fn parameters(object: Value) -> Parameters {
+    let Value::Object(parameters) = object else { panic!("parameters are an object") };
+    parameters.into_iter().collect()
+}
+
 /// A run.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Report {
@@ -221,3 +230,15 @@ impl Report {
         fs::write(path, text).map_err(Error::file(path))
     }
 }
+
+/// A rate with its unit, as people write it.
+pub fn rate(per_second: f64) -> String {
+    match per_second {
+        rate if rate >= 1e6 => format!("{:.2} M/s", rate / 1e6),
+        rate if rate >= 1e3 => format!("{:.1} k/s", rate / 1e3),
+        rate => format!("{rate:.0} /s"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

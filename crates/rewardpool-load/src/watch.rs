@@ -20,6 +20,8 @@ pub enum Phase {
         /// How long it takes.
         duration: Duration,
     },
+    /// It reads a log.
+    Replaying,
     /// It stops what it started and reads what was written.
     Finishing,
 }
