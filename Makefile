@@ -1,5 +1,5 @@
 # Every command a developer needs. Each target is a line or two: no logic lives here.
-.PHONY: help run build check fmt test test-long fuzz distribution_test bench bench-grpc bench-instructions proto-gen deny clean ci
+.PHONY: help run build check fmt test test-long fuzz distribution_test bench bench-report bench-grpc bench-instructions proto-gen deny clean ci
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -26,11 +26,13 @@ fuzz:              ## libFuzzer on each target, SECONDS=30 each (needs nightly a
 	./fuzz/run $(SECONDS)
 distribution_test: ## do the draws follow the configured weights?
 	$(CARGO) run --release --locked -p rewardpool-bench -- distribution
-bench:             ## the engine in process, beside a bare loop of write and sync
-	$(CARGO) run --release --locked -p rewardpool-bench -- engine
+bench:             ## every figure beside its limit, in 10 minutes; ROWS="6 7 growth" only these
+	$(CARGO) build --release --locked -p rewardpool-server -p rewardpool-bench
+	./target/release/rewardpool-bench table $(if $(ROWS),--rows "$(ROWS)")
+bench-report:      ## draw docs/benchmarks.md and its plots from the last `make bench`
+	$(CARGO) run --release --locked -p rewardpool-bench -- report target/bench/report.json docs/benchmarks.md
 bench-grpc:        ## a service over gRPC, beside an echo of the same messages
-	$(CARGO) build --release --locked
-	$(CARGO) run --release --locked -p rewardpool-bench -- grpc
+	$(MAKE) --no-print-directory bench ROWS="5 6 7 8 9 10 14"
 bench-instructions: ## instructions of the hot functions, beside what they were (UPDATE=1 records)
 	$(CARGO) run --quiet --locked -p rewardpool-guard -- $(if $(UPDATE),--update)
 proto-gen:         ## regenerate the gRPC code (needs no protoc)

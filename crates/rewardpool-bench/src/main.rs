@@ -1,15 +1,20 @@
 //! Measures the service beside its limits, and checks the distribution of its draws.
-mod catalog;
+mod bench;
+mod children;
 mod distribution;
-mod echo;
-mod engine;
-mod grpc;
-mod recovery;
+mod in_process;
+mod limits;
+mod report;
+mod rounds;
+mod rows;
 mod table;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use self::bench::{Bench, Part, Scale};
 
 /// Measures rewardpool and checks its odds.
 #[derive(Parser)]
@@ -27,41 +32,31 @@ enum Command {
         #[arg(long, default_value_t = 1_000_000)]
         draws: u64,
     },
-    /// Measures the engine in this process beside a bare loop of write and sync.
-    Engine {
-        /// Seconds for each row.
-        #[arg(long, default_value_t = 2)]
-        seconds: u64,
-    },
-    /// Measures what rotations and snapshots of a large pool add to the draws beside them.
-    Pauses {
-        /// Seconds for each row.
-        #[arg(long, default_value_t = 10)]
-        seconds: u64,
-        /// Items of the pool.
-        #[arg(long, default_value_t = 1_000_000)]
-        items: u64,
-    },
-    /// Measures replay, the start, and the memory of a large pool.
-    Recovery {
-        /// Seconds for which each log is filled.
-        #[arg(long, default_value_t = 1)]
-        seconds: u64,
-        /// Items of the large pool.
-        #[arg(long, default_value_t = 1_000_000)]
-        items: u64,
-    },
-    /// Measures a service over gRPC beside an echo of the same messages.
-    Grpc {
-        /// Seconds for each row.
-        #[arg(long, default_value_t = 3)]
-        seconds: u64,
+    /// Measures every figure beside its limit, prints the table and saves it.
+    Table {
+        /// Only these, separated by blanks: 1 to 18, batches, selectors, growth. The rest of the
+        /// report stays as it is.
+        #[arg(long, value_delimiter = ' ')]
+        rows: Vec<Part>,
+        /// Where the report is saved.
+        #[arg(long, default_value = "target/bench/report.json")]
+        json: PathBuf,
         /// The service to measure; built by `cargo build --release`.
         #[arg(long, default_value = "target/release/rewardpool")]
-        binary: std::path::PathBuf,
-        /// Items of the pool.
-        #[arg(long, default_value_t = 6)]
-        items: u64,
+        service: PathBuf,
+        /// Where logs are made: on the disk to be measured.
+        #[arg(long, default_value = "target/bench")]
+        directory: PathBuf,
+        /// Only sees that everything works: the figures mean nothing.
+        #[arg(long)]
+        smoke: bool,
+    },
+    /// Draws figures and plots from a saved report into a document, between its markers.
+    Report {
+        /// The report.
+        json: PathBuf,
+        /// The document; its plots go into a directory of the same name beside it.
+        document: PathBuf,
     },
     /// Serves the echo, on a port of its own.
     #[command(hide = true)]
@@ -70,15 +65,29 @@ enum Command {
         #[arg(long)]
         listen: std::net::SocketAddr,
     },
+    /// Takes a CPU until it is killed.
+    #[command(hide = true)]
+    Hog,
+    /// Prints the memory that a directory takes when it is opened.
+    #[command(hide = true)]
+    Memory {
+        /// The directory.
+        data: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse().command {
         Command::Distribution { draws } => distribution::run(draws),
-        Command::Engine { seconds } => engine::run(seconds),
-        Command::Pauses { seconds, items } => engine::pauses(seconds, items),
-        Command::Recovery { seconds, items } => recovery::run(seconds, items),
-        Command::Grpc { seconds, binary, items } => grpc::run(seconds, &binary, items),
-        Command::Echo { listen } => echo::run(listen),
+        Command::Table { rows, json, service, directory, smoke } => {
+            let parts = if rows.is_empty() { Part::all() } else { rows };
+            let scale = if smoke { Scale::SMOKE } else { Scale::FULL };
+            let myself = std::env::current_exe()?;
+            bench::run(&Bench { scale, service, myself, parent: directory }, &parts, &json)
+        }
+        Command::Report { json, document } => report::render(&json, &document),
+        Command::Echo { listen } => limits::echo::run(listen),
+        Command::Hog => children::hog(),
+        Command::Memory { data } => rows::report_memory(&data),
     }
 }

@@ -22,12 +22,3 @@ pub(crate) fn row(columns: &[&str]) {
     });
     println!("{}", cells.collect::<Vec<_>>().join(" "));
 }
-
-/// A rate with its unit.
-pub(crate) fn rate(per_second: f64) -> String {
-    match per_second {
-        r if r >= 1e6 => format!("{:.2} M/s", r / 1e6),
-        r if r >= 1e3 => format!("{:.1} k/s", r / 1e3),
-        r => format!("{r:.0} /s"),
-    }
-}

@@ -7,18 +7,26 @@
 //! alone.
 //!
 //! Drawn in the order of the ids, a word costs a lookup: the key stream is made for an aligned
-//! window of ids at a time.
+//! window of ids at a time, a long one while the ids go on without a gap and a short one where they
+//! jump, as they do when several pools are drawn from in turn.
 
 use std::fmt;
 
-use chacha20::ChaCha20Rng;
+use chacha20::cipher::{Block, KeyIvInit as _, StreamCipherCore as _};
+use chacha20::{ChaCha20LegacyCore, ChaCha20Rng};
 use rand_core::{Rng as _, SeedableRng as _};
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::RequestId;
 
-/// Ids of a window: what the key stream is made for at one time.
-const WINDOW: usize = 32;
+/// Ids whose words are in one block of the key stream.
+const BLOCK_IDS: u64 = 8;
+/// Blocks of a long window: what the widest vector instructions make in one go.
+const LONG_BLOCKS: usize = 16;
+/// Blocks of a short window.
+const SHORT_BLOCKS: usize = 4;
+/// Ids of a long window.
+const LONG_WINDOW: usize = 8 * LONG_BLOCKS;
 
 /// The key of a pool's randomness. Who knows it knows every outcome.
 pub struct Secret([u8; 32]);
@@ -49,19 +57,28 @@ impl fmt::Debug for Secret {
 
 /// Gives each request its random number.
 pub struct Generator {
-    /// Between calls at stream 0; the position is set before each use.
-    key_stream: ChaCha20Rng,
-    /// Invariant: `words` are those of the ids from `window * WINDOW` on.
-    window: u64,
-    words: [u64; WINDOW],
+    /// Makes the windows. The block position is set before each use.
+    blocks: ChaCha20LegacyCore,
+    /// Makes single words of other streams. The position is set before each use.
+    streams: ChaCha20Rng,
+    /// Invariant: the first `len` words are those of the ids from `first` on, which is a multiple
+    /// of `len`, so that no window reaches beyond the last id.
+    first: u64,
+    len: u64,
+    words: [u64; LONG_WINDOW],
 }
 
 impl Generator {
     /// A generator keyed with the secret.
     pub fn new(secret: &Secret) -> Self {
-        let key_stream = ChaCha20Rng::from_seed(secret.0);
-        let mut generator = Self { key_stream, window: 0, words: [0; WINDOW] };
-        generator.fill(0);
+        let mut generator = Self {
+            blocks: ChaCha20LegacyCore::new(&secret.0.into(), &[0; 8].into()),
+            streams: ChaCha20Rng::from_seed(secret.0),
+            first: 0,
+            len: 0,
+            words: [0; LONG_WINDOW],
+        };
+        generator.fill(1);
         generator
     }
 
@@ -69,11 +86,10 @@ impl Generator {
     #[inline]
     pub fn word(&mut self, request: RequestId) -> u64 {
         let number = request.number();
-        let window = number / WINDOW as u64;
-        if window != self.window {
-            self.fill(window);
+        if number.wrapping_sub(self.first) >= self.len {
+            self.fill(number);
         }
-        self.words[place_in_window(number)]
+        self.words[place_in_window(number.wrapping_sub(self.first))]
     }
 
     /// The random number of a request in `0..total`, each with exactly the same chance.
@@ -92,17 +108,33 @@ impl Generator {
         number
     }
 
+    /// The random numbers of requests that follow each other, as [`Generator::below`] gives them.
+    ///
+    /// # Panics
+    /// If the total is 0, or if an id is beyond the last one.
+    #[inline]
+    pub fn each_below(&mut self, first: RequestId, total: u64, numbers: &mut [u64]) {
+        for (number, id) in numbers.iter_mut().zip(first.number()..) {
+            let request = RequestId::new(id).expect("request ids start at 1");
+            *number = self.below(request, total);
+        }
+    }
+
     #[cold]
     #[inline(never)]
-    fn fill(&mut self, window: u64) {
-        self.key_stream.set_word_pos(word_position(window * WINDOW as u64));
-        let mut bytes = [0; WINDOW * size_of::<u64>()];
-        self.key_stream.fill_bytes(&mut bytes);
-        let (chunks, _) = bytes.as_chunks();
-        for (word, chunk) in self.words.iter_mut().zip(chunks) {
-            *word = u64::from_le_bytes(*chunk);
+    fn fill(&mut self, number: u64) {
+        let goes_on = self.len > 0 && number == self.first.wrapping_add(self.len);
+        let count = if goes_on { LONG_BLOCKS } else { SHORT_BLOCKS };
+        self.len = BLOCK_IDS * count as u64;
+        self.first = number - number % self.len;
+        let mut blocks = [Block::<ChaCha20LegacyCore>::default(); LONG_BLOCKS];
+        let blocks = &mut blocks[..count];
+        self.blocks.set_block_pos(self.first / BLOCK_IDS);
+        self.blocks.write_keystream_blocks(blocks);
+        let bytes = blocks.iter().flat_map(|block| block.as_chunks().0);
+        for (word, &bytes) in self.words.iter_mut().zip(bytes) {
+            *word = u64::from_le_bytes(bytes);
         }
-        self.window = window;
     }
 
     /// Decides exactly whether the word is rejected, and draws from the next streams if so.
@@ -114,11 +146,10 @@ impl Generator {
         let mut stream = 0;
         while lower < rejected_below {
             stream += 1;
-            self.key_stream.set_stream(stream);
-            self.key_stream.set_word_pos(word_position(request.number()));
-            (lower, upper) = self.key_stream.next_u64().carrying_mul(total, 0);
+            self.streams.set_stream(stream);
+            self.streams.set_word_pos(word_position(request.number()));
+            (lower, upper) = self.streams.next_u64().carrying_mul(total, 0);
         }
-        self.key_stream.set_stream(0);
         upper
     }
 }
@@ -134,9 +165,10 @@ const fn word_position(number: u64) -> u128 {
     2 * number as u128
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the remainder is below WINDOW")]
-const fn place_in_window(number: u64) -> usize {
-    (number % WINDOW as u64) as usize
+/// The remainder, which changes nothing, spares a bounds check.
+#[expect(clippy::cast_possible_truncation, reason = "the remainder is below LONG_WINDOW")]
+const fn place_in_window(place: u64) -> usize {
+    (place % LONG_WINDOW as u64) as usize
 }
 
 #[cfg(test)]

@@ -83,6 +83,8 @@ impl PoolNumber {
 pub struct ItemIndex(u32);
 
 impl ItemIndex {
+    /// The first item of a catalogue.
+    pub const FIRST: Self = Self(0);
     /// The highest possible index. `u32::MAX` itself is [`Outcome::EMPTY`].
     pub const MAX: Self = Self(u32::MAX - 1);
 

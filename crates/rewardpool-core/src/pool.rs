@@ -28,6 +28,10 @@ struct Stock {
     awarded_and_mark: u64,
 }
 
+/// How many draws of a command are chosen ahead of the one whose unit is taken, at most. Their
+/// reads of memory overlap.
+const AHEAD_MAX: usize = 16;
+
 /// What only changes read and write of an item.
 #[derive(Clone, Copy, Debug)]
 struct Terms {
@@ -287,9 +291,8 @@ impl Pool {
         Ok(None)
     }
 
-    /// Draws so many times and appends the outcomes. A body of its own, which leaves the loop the
-    /// registers that its caller needs for other things.
-    #[inline(never)]
+    /// Draws so many times and appends the outcomes.
+    #[inline]
     pub(crate) fn choose(
         &mut self,
         first: RequestId,
@@ -297,30 +300,97 @@ impl Pool {
         generator: &mut Generator,
         outcomes: &mut Vec<Outcome>,
     ) {
-        let first = first.number();
-        let end = first + u64::from(count);
         let mut taken = Taken::default();
-        for number in first..end {
-            let selector = self.selector.as_ref().expect("a state is activated before it draws");
-            let total = selector.total();
-            if total == 0 {
-                assert!(!self.has_more_than(&taken), "the selector misses an available item");
-                let rest = usize::try_from(end - number).expect("a count is 16 bits");
-                outcomes.resize(outcomes.len() + rest, Outcome::EMPTY);
-                break;
-            }
-            let request = RequestId::new(number).expect("request ids start at 1");
-            let item = selector.locate(generator.below(request, total));
-            self.take(item, &mut taken).expect("the selector locates available items only");
-            outcomes.push(Outcome::award(item));
+        if count == 1 {
+            outcomes.push(self.choose_one(first, generator, &mut taken));
+        } else {
+            self.choose_ahead(first, count, generator, &mut taken, outcomes);
         }
         self.settle(&taken, u64::from(count));
     }
 
-    /// Takes one unit for an award. Every award goes through here, live and in replay. The sums
+    /// The most frequent draw. Bodies of their own leave the loops the registers that their caller
+    /// needs for other things.
+    #[inline(never)]
+    fn choose_one(
+        &mut self,
+        request: RequestId,
+        generator: &mut Generator,
+        taken: &mut Taken,
+    ) -> Outcome {
+        let selector = self.selector.as_ref().expect("a state is activated before it draws");
+        let total = selector.total();
+        if total == 0 {
+            assert!(!self.has_more_than(taken), "the selector misses an available item");
+            return Outcome::EMPTY;
+        }
+        let item = selector.locate(generator.below(request, total));
+        self.take(item, taken).expect("the selector locates available items only");
+        Outcome::award(item)
+    }
+
+    /// Draws several times, each time as [`Pool::choose_one`] does.
+    #[inline(never)]
+    fn choose_ahead(
+        &mut self,
+        first: RequestId,
+        count: u16,
+        generator: &mut Generator,
+        taken: &mut Taken,
+        outcomes: &mut Vec<Outcome>,
+    ) {
+        let mut number = first.number();
+        let end = number + u64::from(count);
+        let mut numbers = [0; AHEAD_MAX];
+        let mut items = [ItemIndex::FIRST; AHEAD_MAX];
+        let mut ahead = AHEAD_MAX;
+        while number < end {
+            let selector = self.selector.as_ref().expect("a state is activated before it draws");
+            let total = selector.total();
+            let rest = usize::try_from(end - number).expect("a count is 16 bits");
+            if total == 0 {
+                assert!(!self.has_more_than(taken), "the selector misses an available item");
+                outcomes.resize(outcomes.len() + rest, Outcome::EMPTY);
+                break;
+            }
+            let request = RequestId::new(number).expect("request ids start at 1");
+            let length = ahead.min(rest);
+            let (numbers, items) = (&mut numbers[..length], &mut items[..length]);
+            generator.each_below(request, total, numbers);
+            selector.locate_each(numbers, items);
+            let awarded = self.take_each(items, taken, outcomes);
+            number += awarded as u64;
+            // What was chosen behind a sale-out had other odds, so it is chosen again. Where one
+            // sale-out follows another, little is chosen ahead in vain.
+            ahead = if awarded < length { 1 } else { AHEAD_MAX.min(2 * ahead) };
+        }
+    }
+
+    /// Takes one unit of each item in their order, and stops behind one that is sold out by it. Gives
+    /// how many were taken.
+    #[inline]
+    fn take_each(
+        &mut self,
+        items: &[ItemIndex],
+        taken: &mut Taken,
+        outcomes: &mut Vec<Outcome>,
+    ) -> usize {
+        let before = outcomes.len();
+        for &item in items {
+            let sold_out =
+                self.take(item, taken).expect("the selector locates available items only");
+            outcomes.push(Outcome::award(item));
+            if sold_out {
+                break;
+            }
+        }
+        outcomes.len() - before
+    }
+
+    /// Takes one unit for an award. True when it was the last one. Every award goes through here, live and in replay. The sums
     /// and counters follow when the awards of the command are settled.
     #[inline]
-    fn take(&mut self, item: ItemIndex, taken: &mut Taken) -> Result<(), Violation> {
+    fn take(&mut self, item: ItemIndex, taken: &mut Taken) -> Result<bool, Violation> {
         let Some(stock) = self.stock.get_mut(item.as_usize()) else {
             return Err(self.unknown_item(item));
         };
@@ -341,7 +411,7 @@ impl Pool {
         if is_sold_out {
             self.sell_out(item);
         }
-        Ok(())
+        Ok(is_sold_out)
     }
 
     /// Counts so many draws and what they took.
@@ -383,7 +453,7 @@ impl Pool {
         let mut taken = Taken::default();
         for outcome in outcomes {
             match outcome.item() {
-                Some(item) => self.take(item, &mut taken)?,
+                Some(item) => drop(self.take(item, &mut taken)?),
                 None if !self.has_more_than(&taken) => {}
                 None => return Err(self.not_empty(&taken)),
             }

@@ -101,9 +101,12 @@ impl Edge {
         let pool = NewPool { spec, secret: Some([7; 32]) };
         engine.handle().create_pool(pool, PATIENCE).expect("the pool is new");
         let (stopping, stopped) = watch::channel(false);
-        let routes = routes(&engine, &config, stopped).prepare();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
+        let routes = {
+            let _entered = runtime.enter();
+            routes(&engine, &config, stopped).prepare()
+        };
         Self { runtime, routes, engine, inputs: 0, _stopping: stopping, _place: place }
     }
 

@@ -21,6 +21,8 @@
 //! assert_eq!(names, [Some("rock"), None, Some("gold")]);
 //! ```
 
+pub mod encoded;
+
 /// The interface for new clients: package `rewardpool.v1`.
 #[expect(
     clippy::pedantic,

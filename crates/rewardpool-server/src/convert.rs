@@ -8,10 +8,9 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use rewardpool_core::command::{PoolStatus, Rejection};
-use rewardpool_core::ids::{ItemIndex, Outcome};
 use rewardpool_core::names::ItemNames;
 use rewardpool_core::view::ItemState;
-use rewardpool_engine::{DrawAnswer, PoolSummary, Refusal, Reply};
+use rewardpool_engine::{PoolSummary, Refusal};
 use rewardpool_proto::v1;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -21,9 +20,6 @@ pub const DOMAIN: &str = "rewardpool";
 
 /// When a client that was refused for want of room may try again.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
-
-/// What the message of an empty draw says to the seed's clients.
-pub const EMPTY: &str = "reward pool is empty";
 
 /// A refusal as clients see it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -186,94 +182,6 @@ impl From<Rejection> for Fault {
             Rejection::Full => (FailedPrecondition, "FULL", "no more can be added"),
         };
         Self { code, reason, message: format!("{rejection}: {hint}").into(), field: None }
-    }
-}
-
-/// The answer to a draw.
-pub fn draw_response(reply: &Reply, draw: &DrawAnswer) -> v1::DrawResponse {
-    let (item_ids, outcomes) = dictionary(reply.outcomes(draw), reply.names(draw));
-    v1::DrawResponse {
-        first_request_id: draw.first_request_id.number(),
-        item_ids,
-        outcomes,
-        replayed: draw.replayed,
-    }
-}
-
-/// Distinct items that are looked for one by one; more have a table.
-const SCANNED_MAX: usize = 16;
-
-/// The names of the distinct items, in the order in which they come first, and for each outcome 0
-/// or the place of its item, starting at 1.
-fn dictionary(outcomes: &[Outcome], names: &ItemNames) -> (Vec<String>, Vec<u32>) {
-    let mut items: Vec<ItemIndex> = Vec::new();
-    let mut places = Vec::with_capacity(outcomes.len());
-    let mut table: Option<Table> = None;
-    for outcome in outcomes {
-        let Some(item) = outcome.item() else {
-            places.push(0);
-            continue;
-        };
-        let known = match &table {
-            None => items.iter().position(|&other| other == item).map(|index| number(index + 1)),
-            Some(table) => table.find(item),
-        };
-        let place = known.unwrap_or_else(|| {
-            items.push(item);
-            let place = number(items.len());
-            if let Some(table) = &mut table {
-                table.insert(item, place);
-            } else if items.len() > SCANNED_MAX {
-                table = Some(Table::new(&items, names.len(), outcomes.len()));
-            }
-            place
-        });
-        places.push(place);
-    }
-    let name = |&item: &ItemIndex| {
-        let name = names.get(item).expect("an awarded item has a name");
-        name.as_str().to_owned()
-    };
-    (items.iter().map(name).collect(), places)
-}
-
-fn number(place: usize) -> u32 {
-    u32::try_from(place).expect("an answer has at most 10 000 items")
-}
-
-/// Finds the place of an item among many.
-enum Table {
-    /// A place for each item of the catalogue, 0 for none.
-    Dense(Vec<u32>),
-    /// For catalogues that are much larger than the answer.
-    Sparse(HashMap<ItemIndex, u32>),
-}
-
-impl Table {
-    fn new(items: &[ItemIndex], catalog_len: usize, answer_len: usize) -> Self {
-        let mut table = if catalog_len <= answer_len.saturating_mul(4) {
-            Self::Dense(vec![0; catalog_len])
-        } else {
-            Self::Sparse(HashMap::with_capacity(answer_len))
-        };
-        for (index, &item) in items.iter().enumerate() {
-            table.insert(item, number(index + 1));
-        }
-        table
-    }
-
-    fn find(&self, item: ItemIndex) -> Option<u32> {
-        match self {
-            Self::Dense(places) => places.get(item.as_usize()).copied().filter(|&place| place > 0),
-            Self::Sparse(places) => places.get(&item).copied(),
-        }
-    }
-
-    fn insert(&mut self, item: ItemIndex, place: u32) {
-        match self {
-            Self::Dense(places) => places[item.as_usize()] = place,
-            Self::Sparse(places) => drop(places.insert(item, place)),
-        }
     }
 }
 

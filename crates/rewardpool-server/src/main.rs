@@ -3,10 +3,8 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    let result = cli::Cli::try_parse().map_err(cli::Failure::from).and_then(cli::run);
+    let result = cli::Cli::parse_arguments().and_then(cli::run);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

@@ -19,9 +19,9 @@ use rewardpool_engine::{
     Answer, Chain, Engine, EngineConfig, EngineError, Handle, NewPool, PoolPage, Refusal, Request,
 };
 use rewardpool_proto::FILE_DESCRIPTOR_SET;
-use rewardpool_proto::seed::reward_pool_service_server::RewardPoolServiceServer;
+use rewardpool_proto::encoded::seed::reward_pool_service_server::RewardPoolServiceServer;
+use rewardpool_proto::encoded::v1::reward_pool_server::RewardPoolServer;
 use rewardpool_proto::v1::pool_admin_server::PoolAdminServer;
-use rewardpool_proto::v1::reward_pool_server::RewardPoolServer;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tonic::service::Routes;
@@ -30,7 +30,9 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::config::{Config, PoolConfig, RecordFormat, StorageKind, WalConfig};
-use crate::grpc::{Edge, PoolAdminService, RewardPoolService, SeedService, StatusInfo};
+use crate::grpc::{
+    Edge, EngineMailbox, PoolAdminService, RewardPoolService, SeedService, StatusInfo,
+};
 
 /// Streams of one connection at the same time.
 const STREAMS_MAX: u32 = 128;
@@ -265,7 +267,8 @@ impl Service {
         let (stopping, stopping_seen) = watch::channel(false);
         let health = HealthReporter::new();
         set_health(&health, ServingStatus::Serving).await;
-        let edge = Edge { handle: self.engine.handle(), stopping: stopping_seen.clone() };
+        let mailbox = EngineMailbox::new(self.engine.handle());
+        let edge = Edge { mailbox, stopping: stopping_seen.clone() };
         let router = self.router(edge, health.clone());
         let quit = async {
             let mut stopping = stopping_seen;
@@ -306,8 +309,11 @@ impl Service {
 
 /// The gRPC services over an engine, without a socket, as [`Service::run`] serves them. Streams end
 /// when `stopping` becomes true or its sender is gone.
+///
+/// # Panics
+/// Outside of a runtime.
 pub fn routes(engine: &Engine, config: &Config, stopping: watch::Receiver<bool>) -> Routes {
-    let edge = Edge { handle: engine.handle(), stopping };
+    let edge = Edge { mailbox: EngineMailbox::new(engine.handle()), stopping };
     services(edge, status_info(engine, config), HealthReporter::new(), false)
 }
 

@@ -92,6 +92,11 @@ const COMMANDS: &[&str] = &[
     "config",
     "config init",
     "config check",
+    "bench",
+    "bench engine",
+    "bench grpc",
+    "bench recovery",
+    "bench compare",
 ];
 
 fn words<'a>(command: &'a str, more: &[&'a str]) -> Vec<&'a str> {

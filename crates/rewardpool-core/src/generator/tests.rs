@@ -82,7 +82,7 @@ fn words_are_those_of_the_rfc() {
 /// In sequence, backwards, alone, and far away, where the counter needs its upper half.
 #[test]
 fn words_depend_on_nothing_but_secret_and_id() {
-    let window = WINDOW as u64;
+    let window = LONG_WINDOW as u64;
     let mut starts = vec![1, window - 1, 1000, (1 << 35) - 70, 1 << 40, u64::MAX / 2];
     starts.push(u64::MAX - 3 * window);
     for start in starts {
@@ -122,12 +122,38 @@ fn a_rejected_word_is_replaced_from_the_next_streams() {
             assert!(below < total);
             // A rejection leaves nothing behind.
             assert_eq!(generator.word(request(number)), reference_word(&SOME, number, 0));
-            let next = request(number + WINDOW as u64);
+            let next = request(number + LONG_WINDOW as u64);
             assert_eq!(generator.word(next), reference_word(&SOME, next.number(), 0));
             streams_max = streams_max.max(stream);
         }
         let often = rejected_below > 1 << 60;
         assert!(if often { streams_max >= 4 } else { streams_max == 0 }, "{total}: {streams_max}");
+    }
+}
+
+/// 2^64 is a multiple of these totals, so each word counts, also one whose lower half is 0.
+#[test]
+fn a_power_of_two_rejects_no_word() {
+    for shift in [62, 61, 60] {
+        let mut generator = Generator::new(&SOME);
+        for number in 1..=2_000 {
+            let word = reference_word(&SOME, number, 0);
+            assert_eq!(generator.below(request(number), 1 << shift), word >> (64 - shift));
+        }
+    }
+}
+
+/// Long windows and short ones, entered at any place and left at any place.
+#[test]
+fn words_are_the_same_whatever_was_asked_before() {
+    let window = LONG_WINDOW as u64;
+    let mut generator = Generator::new(&SOME);
+    let mut number = 1;
+    for step in 0..6 * window {
+        for id in number..number + step % (2 * window) {
+            assert_eq!(generator.word(request(id)), reference_word(&SOME, id, 0));
+        }
+        number = (number * 31 + step) % (10 * window) + 1;
     }
 }
 

@@ -1,6 +1,9 @@
 //! The pool counts itself: each number that it keeps is spoiled once and found out.
+use proptest::prelude::*;
+
 use super::*;
 use crate::command::KeyHash;
+use crate::generator::Secret;
 use crate::record::KeyStamp;
 
 const POOL: PoolNumber = PoolNumber(4);
@@ -144,4 +147,39 @@ fn no_fingerprint_of_a_small_difference_is_the_same() {
     fingerprints.sort_unstable();
     fingerprints.dedup();
     assert_eq!(fingerprints.len(), count);
+}
+
+fn outcomes_of(pool: &mut Pool, parts: &[u16]) -> Vec<Outcome> {
+    let mut generator = Generator::new(&Secret::new([3; 32]));
+    let mut outcomes = Vec::new();
+    let mut id = 1;
+    for &part in parts {
+        pool.choose(RequestId::new(id).unwrap(), part, &mut generator, &mut outcomes);
+        id += u64::from(part);
+    }
+    pool.check().unwrap();
+    outcomes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Choosing ahead gives what draws one by one give, over sale-outs until nothing is left.
+    #[test]
+    fn many_draws_at_once_are_draws_one_by_one(
+        items in proptest::collection::vec((0_u64..5, -1_i64..4), 1..40),
+        parts in proptest::collection::vec(1_u16..70, 1..4),
+    ) {
+        let charter = Charter { number: POOL, selector: SelectorKind::default(), commitment: [0; 32] };
+        let mut at_once = Pool::new(charter, KeyLimits::default());
+        for &(weight, quantity) in &items {
+            at_once.push(&item(weight, quantity));
+        }
+        at_once.activate();
+        let mut one_by_one = at_once.clone();
+        let singles = vec![1; parts.iter().map(|&part| usize::from(part)).sum()];
+        prop_assert_eq!(outcomes_of(&mut at_once, &parts), outcomes_of(&mut one_by_one, &singles));
+        prop_assert_eq!(at_once.sums, one_by_one.sums);
+        prop_assert_eq!(at_once.counters, one_by_one.counters);
+    }
 }

@@ -117,6 +117,18 @@ impl SumTree {
         }
     }
 
+    /// Precondition: each number is below the total, and there are as many items.
+    #[inline]
+    pub(super) fn locate_each(&self, numbers: &mut [u64], items: &mut [ItemIndex]) {
+        let levels = &self.levels[..self.depth];
+        match self.instructions {
+            Instructions::Portable => descend_each_portable(levels, numbers, items),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `Instructions::detect` found AVX2 on this processor.
+            Instructions::Avx2 => unsafe { descend_each_avx2(levels, numbers, items) },
+        }
+    }
+
     #[inline]
     pub(super) fn set(&mut self, item: ItemIndex, weight: u64) {
         let old = self.weight(item);
@@ -221,13 +233,40 @@ fn descend(levels: &[Vec<Node>], r: u64) -> usize {
     let mut rest = r;
     let mut index = 0;
     for level in levels.iter().rev() {
-        let sums = &level[index].0;
-        // The count is at least 1, as the first sum is 0.
-        let child = place(count_not_above(sums, rest).wrapping_sub(1));
-        rest = rest.wrapping_sub(sums[child]);
-        index = index.wrapping_mul(FANOUT).wrapping_add(child);
+        (index, rest) = step(level, index, rest);
     }
     index
+}
+
+/// Finds the items that hold the numbers, all of them one level down at a time.
+#[expect(clippy::inline_always, reason = "compiled into each caller with its instructions")]
+#[inline(always)]
+fn descend_each(levels: &[Vec<Node>], numbers: &mut [u64], items: &mut [ItemIndex]) {
+    let mut levels = levels.iter().rev();
+    if let Some(root) = levels.next() {
+        for (rest, item) in numbers.iter_mut().zip(&mut *items) {
+            let index;
+            (index, *rest) = step(root, 0, *rest);
+            *item = ItemIndex::from_usize(index).expect("ITEMS_MAX is below ItemIndex::MAX");
+        }
+    }
+    for level in levels {
+        for (rest, item) in numbers.iter_mut().zip(&mut *items) {
+            let index;
+            (index, *rest) = step(level, item.as_usize(), *rest);
+            *item = ItemIndex::from_usize(index).expect("ITEMS_MAX is below ItemIndex::MAX");
+        }
+    }
+}
+
+/// One level down: the child of a node that holds the rest of a number, and what rests of it there.
+#[expect(clippy::inline_always, reason = "compiled into each caller with its instructions")]
+#[inline(always)]
+fn step(level: &[Node], index: usize, rest: u64) -> (usize, u64) {
+    let sums = &level[index].0;
+    // The count is at least 1, as the first sum is 0.
+    let child = place(count_not_above(sums, rest).wrapping_sub(1));
+    (index.wrapping_mul(FANOUT).wrapping_add(child), rest.wrapping_sub(sums[child]))
 }
 
 /// The remainder, which changes nothing, spares bounds checks.
@@ -278,6 +317,11 @@ fn descend_portable(levels: &[Vec<Node>], r: u64) -> usize {
 }
 
 #[inline(never)]
+fn descend_each_portable(levels: &[Vec<Node>], numbers: &mut [u64], items: &mut [ItemIndex]) {
+    descend_each(levels, numbers, items);
+}
+
+#[inline(never)]
 fn add_portable(levels: &mut [Vec<Node>], index: usize, delta: u64) {
     add(levels, index, delta);
 }
@@ -286,6 +330,12 @@ fn add_portable(levels: &mut [Vec<Node>], index: usize, delta: u64) {
 #[target_feature(enable = "avx2")]
 fn descend_avx2(levels: &[Vec<Node>], r: u64) -> usize {
     descend(levels, r)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn descend_each_avx2(levels: &[Vec<Node>], numbers: &mut [u64], items: &mut [ItemIndex]) {
+    descend_each(levels, numbers, items);
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -32,12 +32,17 @@ fn check(selector: &Selector, weights: &[u64]) {
     }
 }
 
-/// Each number below the total, counted by item.
+/// Each number below the total, one by one and many at once, counted by item.
 fn coverage(selector: &Selector) -> Vec<u64> {
     let mut counts = vec![0; selector.len()];
-    for r in 0..selector.total() {
-        counts[selector.locate(r).as_usize()] += 1;
+    let mut numbers: Vec<u64> = (0..selector.total()).collect();
+    let items: Vec<ItemIndex> = numbers.iter().map(|&r| selector.locate(r)).collect();
+    for item in &items {
+        counts[item.as_usize()] += 1;
     }
+    let mut at_once = vec![ItemIndex::FIRST; items.len()];
+    selector.locate_each(&mut numbers, &mut at_once);
+    assert_eq!(at_once, items);
     counts
 }
 

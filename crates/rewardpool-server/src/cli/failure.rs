@@ -9,7 +9,8 @@ use rewardpool_server::config::ConfigError;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// The exit codes: those of sysexits, and 1 for what the service refuses.
+/// The exit codes: those of sysexits, 1 for what the service refuses, and 128 and the number of
+/// SIGINT, as shells have it, for a measurement that was ended early.
 pub(crate) mod exit {
     pub(crate) const REFUSED: u8 = 1;
     pub(crate) const USAGE: u8 = 64;
@@ -18,6 +19,7 @@ pub(crate) mod exit {
     pub(crate) const LOCKED: u8 = 73;
     pub(crate) const INPUT_OUTPUT: u8 = 74;
     pub(crate) const CONFIG: u8 = 78;
+    pub(crate) const INTERRUPTED: u8 = 130;
 }
 
 /// Why a command ends early.

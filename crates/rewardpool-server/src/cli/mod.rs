@@ -3,6 +3,7 @@
 //! Data goes to stdout and everything else to stderr, so that stdout can be piped. A command either
 //! talks to a running service (`service.rs`) or reads a working directory (`directory.rs`), never
 //! both. How a command ends stands in `failure.rs`, how data is written in `output.rs`.
+mod bench;
 mod config;
 mod directory;
 mod draw;
@@ -18,7 +19,8 @@ mod update;
 mod verify;
 mod wal;
 
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub(crate) use self::failure::Failure;
 
@@ -34,7 +36,7 @@ Examples:
   rewardpool verify --dir /var/lib/pool   Checks a stopped service's files
 
 Exit codes: 0 done, 1 refused by the service, 64 usage, 65 corrupt data, 69 service unavailable,
-73 directory locked, 74 input or output, 78 configuration.";
+73 directory locked, 74 input or output, 78 configuration, 130 bench ended early.";
 
 /// Hands out prizes from pools of limited stock; every answer is on disk before it is given.
 ///
@@ -60,6 +62,9 @@ struct Global {
         default_value = "http://127.0.0.1:50051"
     )]
     addr: Address,
+    /// Whether the command line itself names the service.
+    #[arg(skip)]
+    is_addr_given: bool,
     /// How data is printed: `table` or `json`
     #[arg(
         short,
@@ -89,6 +94,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
 }
 
 /// Who changes something, and why. Both are kept in the log.
@@ -102,28 +109,37 @@ struct NoteArgs {
     reason: String,
 }
 
+impl Cli {
+    /// Reads the arguments of this process.
+    pub(crate) fn parse_arguments() -> Result<Self, Failure> {
+        let matches = Self::command().try_get_matches()?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        cli.global.is_addr_given = matches.value_source("addr") == Some(ValueSource::CommandLine);
+        Ok(cli)
+    }
+}
+
 /// Does what was asked for.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
-    let Global { addr, output } = cli.global;
+    let Global { ref addr, output, .. } = cli.global;
     match cli.command {
         None => serve::run(&serve::ServeArgs::default()),
         Some(Command::Serve(args)) => serve::run(&args),
-        Some(Command::Draw(args)) => draw::run(args, &addr, output),
-        Some(Command::State(args)) => state::run(&args, &addr, output),
-        Some(Command::Update(args)) => update::run(args, &addr, output),
-        Some(Command::Pool(command)) => pool::run(command, &addr, output),
-        Some(Command::Snapshot(command)) => snapshot::run(&command, &addr, output),
-        Some(Command::Status(args)) => status::run(&args, &addr, output),
+        Some(Command::Draw(args)) => draw::run(args, addr, output),
+        Some(Command::State(args)) => state::run(&args, addr, output),
+        Some(Command::Update(args)) => update::run(args, addr, output),
+        Some(Command::Pool(command)) => pool::run(command, addr, output),
+        Some(Command::Snapshot(command)) => snapshot::run(&command, addr, output),
+        Some(Command::Status(args)) => status::run(&args, addr, output),
         Some(Command::Wal(command)) => wal::run(&command, output),
         Some(Command::Verify(args)) => verify::verify(&args, output),
         Some(Command::Config(command)) => config::run(&command, output),
+        Some(Command::Bench(command)) => bench::run(&command, &cli.global),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -1,11 +1,13 @@
 //! `serve`: runs the service.
 use std::io::{self, Write as _};
 use std::path::{self, PathBuf};
+use std::thread;
 
 use clap::Args;
 use rewardpool_engine::Chain;
 use rewardpool_server::config::{Config, parse_listen_address};
 use rewardpool_server::{serve, telemetry};
+use tokio::sync::oneshot;
 
 use super::Failure;
 use super::failure::exit;
@@ -29,6 +31,9 @@ pub(crate) struct ServeArgs {
     /// Where to listen, for example `:50051`, instead of `grpc.listen_address`
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// Stop when the standard input ends too: for whoever runs the service as its child
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
 }
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
@@ -41,9 +46,20 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         ));
     }
     announce(&config);
+    let stdin_ended = args.until_stdin_ends.then(stdin_end).transpose()?;
     let stop = async {
-        if let Err(error) = serve::asked_to_stop().await {
-            tracing::error!(%error, "cannot hear signals, stopping");
+        let stdin_ended = async {
+            match stdin_ended {
+                // A thread that is gone has read to the end.
+                Some(ended) => drop(ended.await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            heard = serve::asked_to_stop() => if let Err(error) = heard {
+                tracing::error!(%error, "cannot hear signals, stopping");
+            },
+            () = stdin_ended => {}
         }
     };
     serve::serve(&config, stop).map_err(|error| {
@@ -63,6 +79,23 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         };
         Failure::new(code, Chain(&error).to_string(), hint)
     })
+}
+
+/// Tells when the standard input ends, which it does also when whoever holds it is killed.
+fn stdin_end() -> Result<oneshot::Receiver<()>, Failure> {
+    let (ending, ended) = oneshot::channel();
+    let read = move || {
+        // An error ends it as well.
+        drop(io::copy(&mut io::stdin().lock(), &mut io::sink()));
+        drop(ending);
+    };
+    // Nobody waits for this thread: it ends with the process.
+    let thread = thread::Builder::new().name("stdin".to_owned()).spawn(read);
+    thread.map(drop).map_err(|error| {
+        let what = format!("a thread cannot be started: {error}");
+        Failure::new(exit::INPUT_OUTPUT, what, "check the limits of processes and memory")
+    })?;
+    Ok(ended)
 }
 
 /// The file, or the sample, and what the command line says instead.

@@ -35,6 +35,13 @@ impl FromStr for Address {
     }
 }
 
+impl Address {
+    /// The address with its scheme.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A connection to a service.
 #[derive(Debug)]
 pub(crate) struct Service {

@@ -1,25 +1,6 @@
-//! Goal: every refusal has the status and reason that the contract states, and an answer names the
-//! items that were drawn. Method: the contract's table written once more; a plain model of the
-//! dictionary.
-use proptest::prelude::*;
-use rewardpool_core::name::{ItemId, PoolId};
-use rewardpool_core::names::Names;
-
+//! Goal: every refusal has the status and reason that the contract states. Method: the contract's
+//! table written once more.
 use super::*;
-
-fn names(count: usize) -> ItemNames {
-    let mut names = Names::default();
-    let pool = names.push(PoolId::new("pool").unwrap());
-    let pool = names.pool_mut(pool).unwrap();
-    for index in 0..count {
-        pool.push(ItemId::new(&format!("item {index}")).unwrap());
-    }
-    pool.items().clone()
-}
-
-fn outcome(item: Option<u32>) -> Outcome {
-    item.map_or(Outcome::EMPTY, |item| Outcome::award(ItemIndex::new(item).unwrap()))
-}
 
 #[test]
 fn refusals_have_the_status_and_reason_of_the_contract() {
@@ -77,40 +58,4 @@ fn a_status_carries_the_details_of_the_contract() {
 
     let refusal = Fault::from(Rejection::PoolClosed).to_draw_refusal();
     assert_eq!((refusal.code, &*refusal.reason), (9, "POOL_CLOSED"));
-}
-
-#[test]
-fn each_item_is_named_once_in_the_order_of_its_first_draw() {
-    let outcomes = [Some(2), None, Some(0), Some(2)].map(outcome);
-    let (items, places) = dictionary(&outcomes, &names(3));
-    assert_eq!(items, ["item 2", "item 0"]);
-    assert_eq!(places, [1, 0, 2, 1]);
-    assert_eq!(dictionary(&[], &names(1)), (vec![], vec![]));
-}
-
-proptest! {
-    /// Small catalogues are scanned, larger ones have a dense table, and the largest a sparse one.
-    #[test]
-    fn the_dictionary_gives_back_what_was_drawn(
-        (catalog, drawn) in prop_oneof![Just(5_u32), Just(16), Just(17), Just(100), Just(5000)]
-            .prop_flat_map(|catalog| {
-                let draw = prop::option::weighted(0.9, 0..catalog);
-                (Just(catalog), prop::collection::vec(draw, 0..300))
-            })
-    ) {
-        let names = names(catalog as usize);
-        let outcomes: Vec<Outcome> = drawn.iter().copied().map(outcome).collect();
-        let (items, places) = dictionary(&outcomes, &names);
-        let mut distinct = items.clone();
-        distinct.sort();
-        distinct.dedup();
-        prop_assert_eq!(distinct.len(), items.len());
-        let resolved: Vec<Option<String>> = places
-            .iter()
-            .map(|&place| (place as usize).checked_sub(1).map(|index| items[index].clone()))
-            .collect();
-        let expected: Vec<Option<String>> =
-            drawn.iter().map(|item| item.map(|item| format!("item {item}"))).collect();
-        prop_assert_eq!(resolved, expected);
-    }
 }

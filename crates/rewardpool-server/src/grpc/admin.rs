@@ -35,7 +35,7 @@ impl PoolAdminService {
 
     async fn change(&self, metadata: &MetadataMap, request: Request) -> Result<Changed, Fault> {
         let deadline = check::deadline(metadata);
-        let reply = call::ask(&self.edge.handle, request, deadline).await?;
+        let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
         let Answer::Changed { lsn, catalog_version } = *call::answer(&reply)? else {
             unreachable!("a change is answered by a change")
         };
@@ -49,7 +49,7 @@ impl PoolAdminService {
         status: PoolStatus,
         note: Note,
     ) -> Result<Changed, Fault> {
-        let pool = check::pool(&self.edge.handle, pool)?;
+        let pool = check::pool(&self.edge.mailbox, pool)?;
         let command = AdminCommand::SetStatus { pool, status, note };
         self.change(metadata, Request::Change(Box::new(command))).await
     }
@@ -73,7 +73,7 @@ impl PoolAdmin for PoolAdminService {
     ) -> Result<Response<v1::UpdateItemResponse>, Status> {
         let fields = request.get_ref();
         let command = AdminCommand::UpdateItem {
-            pool: check::pool(&self.edge.handle, &fields.pool)?,
+            pool: check::pool(&self.edge.mailbox, &fields.pool)?,
             item: check::item_id("item_id".to_owned(), &fields.item_id)?,
             change: check::item_change(fields)?,
             note: check::note(&fields.actor, &fields.reason)?,
@@ -91,7 +91,7 @@ impl PoolAdmin for PoolAdminService {
         let item = fields.item.as_ref();
         let item = item.ok_or_else(|| Fault::invalid("item", "it must be set"))?;
         let command = AdminCommand::AddItem {
-            pool: check::pool(&self.edge.handle, &fields.pool)?,
+            pool: check::pool(&self.edge.mailbox, &fields.pool)?,
             item: check::catalog_item("item", item)?,
             note: check::note(&fields.actor, &fields.reason)?,
         };
@@ -106,7 +106,7 @@ impl PoolAdmin for PoolAdminService {
     ) -> Result<Response<v1::RetireItemResponse>, Status> {
         let fields = request.get_ref();
         let command = AdminCommand::RetireItem {
-            pool: check::pool(&self.edge.handle, &fields.pool)?,
+            pool: check::pool(&self.edge.mailbox, &fields.pool)?,
             item: check::item_id("item_id".to_owned(), &fields.item_id)?,
             note: check::note(&fields.actor, &fields.reason)?,
         };
@@ -158,7 +158,7 @@ impl PoolAdmin for PoolAdminService {
         let patience = deadline.map_or(SNAPSHOT_PATIENCE, |deadline| {
             deadline.saturating_duration_since(Instant::now())
         });
-        let handle = self.edge.handle.clone();
+        let handle = self.edge.mailbox.handle.clone();
         let taken = tokio::task::spawn_blocking(move || handle.take_snapshot(patience)).await;
         let taken = taken.unwrap_or(Err(Refusal::OutcomeUnknown)).map_err(Fault::from)?;
         Ok(Response::new(v1::TakeSnapshotResponse {
@@ -173,9 +173,10 @@ impl PoolAdmin for PoolAdminService {
         &self,
         request: tonic::Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        let (handle, info) = (&self.edge.handle, &self.info);
+        let (mailbox, info) = (&self.edge.mailbox, &self.info);
+        let handle = &mailbox.handle;
         let deadline = check::deadline(request.metadata());
-        let reply = call::ask(handle, Request::ReadStatus, deadline).await?;
+        let reply = call::ask(mailbox, Request::ReadStatus, deadline).await?;
         let Answer::Status(status) = call::answer(&reply)? else {
             unreachable!("a read of the status is answered by a status")
         };

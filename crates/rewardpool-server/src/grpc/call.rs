@@ -1,9 +1,7 @@
 //! One request, one reply: hands a submission over and waits for what comes back.
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rewardpool_engine::{Answer, Refusal, Reply, ReplyPort, Request, Submission};
-use tokio::sync::oneshot;
+use rewardpool_engine::{Answer, Refusal, Reply, Request, Submission};
 use tokio::time;
 
 use super::Mailbox;
@@ -13,26 +11,6 @@ use crate::convert::Fault;
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a full mailbox is tried.
 pub(super) const RETRY_EVERY: Duration = Duration::from_millis(1);
-
-/// Takes one reply, once. When the engine drops it without one, the receiver learns that.
-pub(super) struct SinglePort(Mutex<Option<oneshot::Sender<Reply>>>);
-
-impl SinglePort {
-    pub(super) fn new() -> (Arc<Self>, oneshot::Receiver<Reply>) {
-        let (sender, receiver) = oneshot::channel();
-        (Arc::new(Self(Mutex::new(Some(sender)))), receiver)
-    }
-}
-
-impl ReplyPort for SinglePort {
-    fn deliver(&self, reply: Reply) {
-        let sender = self.0.lock().ok().and_then(|mut sender| sender.take());
-        if let Some(sender) = sender {
-            // A client that went away does not want its reply.
-            drop(sender.send(reply));
-        }
-    }
-}
 
 /// When to give up on a full mailbox.
 pub(super) fn give_up_at(deadline: Option<Instant>) -> time::Instant {
@@ -45,7 +23,7 @@ pub(super) async fn ask(
     request: Request,
     deadline: Option<Instant>,
 ) -> Result<Reply, Fault> {
-    let (port, receiver) = SinglePort::new();
+    let (port, receiver) = mailbox.replies().port();
     let mut submission = Submission::new(port);
     submission.set_deadline(deadline);
     submission.push(request);

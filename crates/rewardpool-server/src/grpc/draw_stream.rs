@@ -2,12 +2,13 @@
 use rewardpool_core::command::DrawCommand;
 use rewardpool_core::ids::PoolNumber;
 use rewardpool_engine::{DrawAnswer, Reply};
+use rewardpool_proto::encoded::Encoded;
 use rewardpool_proto::v1;
 use rewardpool_proto::v1::draw_stream_response::Answer;
 
 use super::stream::{Ask, Dialect};
-use super::{Mailbox, check};
-use crate::convert::{Fault, draw_response};
+use super::{Mailbox, answer, check};
+use crate::convert::Fault;
 
 /// One stream of a client.
 pub(crate) struct DrawStreamDialect<M> {
@@ -39,7 +40,7 @@ impl<M: Mailbox> DrawStreamDialect<M> {
 
 impl<M: Mailbox + Unpin> Dialect for DrawStreamDialect<M> {
     type Request = v1::DrawRequest;
-    type Response = v1::DrawStreamResponse;
+    type Response = Encoded<v1::DrawStreamResponse>;
 
     fn accept(&mut self, request: v1::DrawRequest) {
         self.accepted = Some(request);
@@ -53,11 +54,11 @@ impl<M: Mailbox + Unpin> Dialect for DrawStreamDialect<M> {
     }
 
     fn answer(&mut self, reply: &Reply, draw: &DrawAnswer, _: u16) -> (Self::Response, bool) {
-        (v1::DrawStreamResponse { answer: Some(Answer::Draw(draw_response(reply, draw))) }, true)
+        (answer::stream_response(reply, draw), true)
     }
 
     fn refuse(&mut self, fault: &Fault, _: u16, _: u16) -> (Self::Response, bool) {
-        let refusal = fault.to_draw_refusal();
-        (v1::DrawStreamResponse { answer: Some(Answer::Refusal(refusal)) }, true)
+        let refusal = Some(Answer::Refusal(fault.to_draw_refusal()));
+        (Encoded::of(&v1::DrawStreamResponse { answer: refusal }), true)
     }
 }

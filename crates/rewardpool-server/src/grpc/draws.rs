@@ -1,17 +1,20 @@
 //! `rewardpool.v1.RewardPool`: what players need.
-use rewardpool_engine::{Answer, Handle, PoolPage, PoolsPage, Reply, Request};
+use rewardpool_engine::{Answer, PoolPage, PoolsPage, Reply, Request};
+use rewardpool_proto::encoded::Encoded;
+use rewardpool_proto::encoded::v1::reward_pool_server::RewardPool;
 use rewardpool_proto::v1;
-use rewardpool_proto::v1::reward_pool_server::RewardPool;
+
 use tonic::{Response, Status, Streaming};
 
 use super::check::Page;
 use super::draw_stream::DrawStreamDialect;
 use super::stream::Answers;
-use super::{Edge, call, check};
-use crate::convert::{Fault, draw_response, item_state, pool_status, pool_summary, wide};
+use super::{Edge, EngineMailbox, answer, call, check};
+use crate::convert::{Fault, item_state, pool_status, pool_summary, wide};
 
 /// The answers of one stream of draws.
-type DrawAnswers = Answers<Handle, DrawStreamDialect<Handle>, Streaming<v1::DrawRequest>>;
+type DrawAnswers =
+    Answers<EngineMailbox, DrawStreamDialect<EngineMailbox>, Streaming<v1::DrawRequest>>;
 
 /// Serves `rewardpool.v1.RewardPool`.
 pub(crate) struct RewardPoolService {
@@ -25,11 +28,11 @@ impl RewardPoolService {
     }
 }
 
-fn drawn(reply: &Reply) -> Result<v1::DrawResponse, Fault> {
+fn drawn(reply: &Reply) -> Result<Encoded<v1::DrawResponse>, Fault> {
     let Answer::Draw(draw) = call::answer(reply)? else {
         unreachable!("a draw is answered by a draw")
     };
-    Ok(draw_response(reply, draw))
+    Ok(answer::draw_response(reply, draw))
 }
 
 fn state(page: Page, found: &PoolPage) -> Result<v1::GetStateResponse, Fault> {
@@ -65,12 +68,12 @@ impl RewardPool for RewardPoolService {
     async fn draw(
         &self,
         request: tonic::Request<v1::DrawRequest>,
-    ) -> Result<Response<v1::DrawResponse>, Status> {
+    ) -> Result<Response<Encoded<v1::DrawResponse>>, Status> {
         let deadline = check::deadline(request.metadata());
         let request = request.into_inner();
-        let pool = check::pool(&self.edge.handle, &request.pool)?;
+        let pool = check::pool(&self.edge.mailbox, &request.pool)?;
         let request = Request::Draw(check::draw(pool, &request)?);
-        let reply = call::ask(&self.edge.handle, request, deadline).await?;
+        let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
         Ok(Response::new(drawn(&reply)?))
     }
 
@@ -79,9 +82,9 @@ impl RewardPool for RewardPoolService {
         request: tonic::Request<Streaming<v1::DrawRequest>>,
     ) -> Result<Response<Self::DrawStreamStream>, Status> {
         let deadline = check::deadline(request.metadata());
-        let Edge { handle, stopping } = self.edge.clone();
-        let dialect = DrawStreamDialect::new(handle.clone());
-        let answers = Answers::new(handle, dialect, request.into_inner(), deadline, stopping);
+        let Edge { mailbox, stopping } = self.edge.clone();
+        let dialect = DrawStreamDialect::new(mailbox.clone());
+        let answers = Answers::new(mailbox, dialect, request.into_inner(), deadline, stopping);
         Ok(Response::new(Box::new(answers)))
     }
 
@@ -91,10 +94,10 @@ impl RewardPool for RewardPoolService {
     ) -> Result<Response<v1::GetStateResponse>, Status> {
         let deadline = check::deadline(request.metadata());
         let request = request.into_inner();
-        let pool = check::pool(&self.edge.handle, &request.pool)?;
+        let pool = check::pool(&self.edge.mailbox, &request.pool)?;
         let page = Page::new(request.page_size, &request.page_token)?;
         let request = Request::ReadPool { pool, from: page.from, limit: page.limit };
-        let reply = call::ask(&self.edge.handle, request, deadline).await?;
+        let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
         let Answer::Pool(found) = call::answer(&reply)? else {
             unreachable!("a read of a pool is answered by a pool")
         };
@@ -109,7 +112,7 @@ impl RewardPool for RewardPoolService {
         let request = request.into_inner();
         let page = Page::new(request.page_size, &request.page_token)?;
         let request = Request::ReadPools { from: page.from, limit: page.limit };
-        let reply = call::ask(&self.edge.handle, request, deadline).await?;
+        let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
         let Answer::Pools(found) = call::answer(&reply)? else {
             unreachable!("a read of the pools is answered by pools")
         };
@@ -119,13 +122,13 @@ impl RewardPool for RewardPoolService {
     async fn get_draw(
         &self,
         request: tonic::Request<v1::GetDrawRequest>,
-    ) -> Result<Response<v1::DrawResponse>, Status> {
+    ) -> Result<Response<Encoded<v1::DrawResponse>>, Status> {
         let deadline = check::deadline(request.metadata());
         let request = request.into_inner();
-        let pool = check::pool(&self.edge.handle, &request.pool)?;
+        let pool = check::pool(&self.edge.mailbox, &request.pool)?;
         let key = check::key(&request.idempotency_key)?;
         let request = Request::FindDraw { pool, key };
-        let reply = call::ask(&self.edge.handle, request, deadline).await?;
+        let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
         Ok(Response::new(drawn(&reply)?))
     }
 }

@@ -6,6 +6,7 @@ use rewardpool_core::ids::PoolNumber;
 use rewardpool_engine::{Refusal, Submission};
 
 use super::Mailbox;
+use super::replies::Replies;
 
 /// Knows the pools that it is told of, refuses so many submissions, and keeps the others.
 #[derive(Clone, Default)]
@@ -14,6 +15,7 @@ pub(super) struct FakeMailbox {
     pub(super) refusals: Arc<Mutex<Vec<Refusal>>>,
     pub(super) tries: Arc<AtomicUsize>,
     pub(super) taken: Arc<Mutex<Vec<Submission>>>,
+    replies: Replies,
 }
 
 impl FakeMailbox {
@@ -47,6 +49,10 @@ impl Mailbox for FakeMailbox {
         }
         self.taken.lock().unwrap().push(submission);
         Ok(())
+    }
+
+    fn replies(&self) -> &Replies {
+        &self.replies
     }
 
     fn pool(&self, name: &str) -> Option<PoolNumber> {

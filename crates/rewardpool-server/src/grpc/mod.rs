@@ -1,12 +1,14 @@
 //! The gRPC services. Each request is checked here, at the edge, and becomes a request of the
 //! engine in the vocabulary of the core; what comes back is turned into messages.
 mod admin;
+mod answer;
 mod call;
 mod check;
 mod draw_stream;
 mod draws;
 #[cfg(test)]
 mod fake;
+mod replies;
 mod seed;
 mod stream;
 
@@ -18,13 +20,14 @@ use tokio::sync::watch;
 
 pub(crate) use self::admin::PoolAdminService;
 pub(crate) use self::draws::RewardPoolService;
+use self::replies::Replies;
 pub(crate) use self::seed::SeedService;
 
 /// What all services share.
 #[derive(Clone)]
 pub(crate) struct Edge {
-    /// The way into the engine.
-    pub(crate) handle: Handle,
+    /// The way into the engine and back.
+    pub(crate) mailbox: EngineMailbox,
     /// Becomes true when the service stops: streams then end by themselves.
     pub(crate) stopping: watch::Receiver<bool>,
 }
@@ -49,22 +52,46 @@ pub(crate) trait Mailbox: Send + Sync + 'static {
     /// See [`Handle::submit`].
     #[expect(clippy::result_large_err, reason = "the submission goes back to its owner, unboxed")]
     fn submit(&self, submission: Submission) -> Result<(), (Refusal, Submission)>;
+    /// The way back.
+    fn replies(&self) -> &Replies;
     /// See [`Handle::pool`].
     fn pool(&self, name: &str) -> Option<PoolNumber>;
     /// See [`Handle::only_pool`].
     fn only_pool(&self) -> Option<PoolNumber>;
 }
 
-impl Mailbox for Handle {
+/// The engine of the service.
+#[derive(Clone)]
+pub(crate) struct EngineMailbox {
+    /// The way in.
+    pub(crate) handle: Handle,
+    replies: Replies,
+}
+
+impl EngineMailbox {
+    /// The mailbox of this engine.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle, replies: Replies::dispatched() }
+    }
+}
+
+impl Mailbox for EngineMailbox {
     fn submit(&self, submission: Submission) -> Result<(), (Refusal, Submission)> {
-        Self::submit(self, submission)
+        self.handle.submit(submission)
+    }
+
+    fn replies(&self) -> &Replies {
+        &self.replies
     }
 
     fn pool(&self, name: &str) -> Option<PoolNumber> {
-        Self::pool(self, name)
+        self.handle.pool(name)
     }
 
     fn only_pool(&self) -> Option<PoolNumber> {
-        Self::only_pool(self)
+        self.handle.only_pool()
     }
 }

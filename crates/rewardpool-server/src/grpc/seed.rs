@@ -1,14 +1,15 @@
 //! `rewardpool.RewardPoolService`: the interface of the first service, for its clients.
 use rewardpool_core::command::{DrawCommand, DrawCount, DrawMode};
 use rewardpool_core::limits::DRAW_COUNT_MAX;
-use rewardpool_engine::{Answer, DrawAnswer, Handle, PoolPage, Reply, Request};
+use rewardpool_engine::{Answer, DrawAnswer, PoolPage, Reply, Request};
+use rewardpool_proto::encoded::Encoded;
+use rewardpool_proto::encoded::seed::reward_pool_service_server::RewardPoolService;
 use rewardpool_proto::seed;
-use rewardpool_proto::seed::reward_pool_service_server::RewardPoolService;
 use tonic::{Response, Status, Streaming};
 
 use super::stream::{Answers, Ask, Dialect};
-use super::{Edge, Mailbox, call, check};
-use crate::convert::{EMPTY, Fault, item_name};
+use super::{Edge, EngineMailbox, Mailbox, answer, call, check};
+use crate::convert::{Fault, item_name};
 
 /// Largest state that is sent: what clients accept unless they are set up otherwise.
 const STATE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -17,7 +18,7 @@ const STATE_BYTES_MAX: usize = 4 * 1024 * 1024;
 const ITEM_BYTES_MAX: usize = 32;
 
 /// The answers of one stream of draws.
-type SeedAnswers = Answers<Handle, SeedDialect<Handle>, Streaming<seed::DrawRequest>>;
+type SeedAnswers = Answers<EngineMailbox, SeedDialect<EngineMailbox>, Streaming<seed::DrawRequest>>;
 
 /// Serves `rewardpool.RewardPoolService`.
 pub(crate) struct SeedService {
@@ -40,12 +41,12 @@ impl RewardPoolService for SeedService {
         request: tonic::Request<seed::GetStateRequest>,
     ) -> Result<Response<seed::GetStateResponse>, Status> {
         let deadline = check::deadline(request.metadata());
-        let pool = check::pool(&self.edge.handle, "")?;
+        let pool = check::pool(&self.edge.mailbox, "")?;
         let (mut items, mut bytes, mut from) = (Vec::new(), 0, 0);
         loop {
             // In pages, so that a large pool does not hold up the draws.
             let request = Request::ReadPool { pool, from, limit: check::PAGE_MAX };
-            let reply = call::ask(&self.edge.handle, request, deadline).await?;
+            let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
             let Answer::Pool(page) = call::answer(&reply)? else {
                 unreachable!("a read of a pool is answered by a pool")
             };
@@ -62,9 +63,9 @@ impl RewardPoolService for SeedService {
         request: tonic::Request<Streaming<seed::DrawRequest>>,
     ) -> Result<Response<Self::DrawStream>, Status> {
         let deadline = check::deadline(request.metadata());
-        let Edge { handle, stopping } = self.edge.clone();
-        let dialect = SeedDialect::new(handle.clone());
-        let answers = Answers::new(handle, dialect, request.into_inner(), deadline, stopping);
+        let Edge { mailbox, stopping } = self.edge.clone();
+        let dialect = SeedDialect::new(mailbox.clone());
+        let answers = Answers::new(mailbox, dialect, request.into_inner(), deadline, stopping);
         Ok(Response::new(Box::new(answers)))
     }
 }
@@ -104,7 +105,7 @@ impl<M> SeedDialect<M> {
 
 impl<M: Mailbox + Unpin> Dialect for SeedDialect<M> {
     type Request = seed::DrawRequest;
-    type Response = seed::DrawResponse;
+    type Response = Encoded<seed::DrawResponse>;
 
     fn accept(&mut self, request: seed::DrawRequest) {
         self.left = u32::try_from(request.count).unwrap_or(1).max(1);
@@ -121,22 +122,16 @@ impl<M: Mailbox + Unpin> Dialect for SeedDialect<M> {
     }
 
     fn answer(&mut self, reply: &Reply, draw: &DrawAnswer, step: u16) -> (Self::Response, bool) {
-        let outcomes = reply.outcomes(draw);
-        let index = usize::from(step);
-        let item = outcomes[index].item();
-        let name = item.map(|item| reply.names(draw).get(item).expect("an item has a name"));
-        let response = seed::DrawResponse {
-            request_id: draw.first_request_id.number() + u64::from(step),
-            item_id: name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
-            error: if item.is_some() { String::new() } else { EMPTY.to_owned() },
-        };
-        (response, index + 1 == outcomes.len())
+        let place = usize::from(step);
+        let last = place + 1 == reply.outcomes(draw).len();
+        (answer::seed_response(reply, draw, place), last)
     }
 
     /// One message for each draw that was refused, because clients count them.
     fn refuse(&mut self, fault: &Fault, count: u16, step: u16) -> (Self::Response, bool) {
         let error = fault.message.clone().into_owned();
-        (seed::DrawResponse { request_id: 0, item_id: String::new(), error }, step + 1 >= count)
+        let response = seed::DrawResponse { request_id: 0, item_id: String::new(), error };
+        (Encoded::of(&response), step + 1 >= count)
     }
 }
 

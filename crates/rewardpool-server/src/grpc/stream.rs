@@ -20,7 +20,8 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use super::Mailbox;
-use super::call::{RETRY_EVERY, SinglePort, give_up_at};
+use super::call::{RETRY_EVERY, give_up_at};
+use super::replies::SinglePort;
 use crate::convert::Fault;
 
 /// Most bundles of a stream that wait for their answers to leave.
@@ -220,7 +221,7 @@ where
     fn send_bundle(&mut self, context: &mut Context<'_>) -> bool {
         let Some(mut ask) = self.next_ask(context) else { return false };
         let mut places = self.spare_places.pop().unwrap_or_default();
-        let (port, receiver) = SinglePort::new();
+        let (port, receiver) = self.mailbox.replies().port();
         let mut submission = self.submission(port);
         let mut draws = 0;
         loop {

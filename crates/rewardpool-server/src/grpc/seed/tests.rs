@@ -36,6 +36,7 @@ fn each_refused_draw_has_its_message() {
     let fault = ask.command.unwrap_err();
     for step in 0..3 {
         let (response, last) = dialect.refuse(&fault, ask.count, step);
+        let response = response.decode().unwrap();
         assert_eq!((response.request_id, &*response.item_id), (0, ""));
         assert!(response.error.starts_with("pool: "), "{}", response.error);
         assert_eq!(last, step == 2);

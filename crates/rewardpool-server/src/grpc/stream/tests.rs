@@ -36,7 +36,7 @@ impl Client {
 
     async fn next(&mut self) -> Option<Result<String, Code>> {
         Some(match self.answers.next().await? {
-            Ok(response) => Ok(match response.answer.unwrap() {
+            Ok(response) => Ok(match response.decode().unwrap().answer.unwrap() {
                 Message::Refusal(refusal) => refusal.reason,
                 Message::Draw(_) => unreachable!("the fake draws nothing"),
             }),
@@ -66,7 +66,9 @@ async fn refusals_keep_their_place() {
     drop(requests);
     let expected = ["OVERLOADED", "INVALID_ARGUMENT", "UNKNOWN_POOL", "OVERLOADED"];
     for number in 0..100 {
-        let Some(Message::Refusal(refusal)) = answers.next().await.unwrap().unwrap().answer else {
+        let Some(Message::Refusal(refusal)) =
+            answers.next().await.unwrap().unwrap().decode().unwrap().answer
+        else {
             panic!("the fake draws nothing")
         };
         assert_eq!(refusal.reason, expected[number % 4], "{number}");
