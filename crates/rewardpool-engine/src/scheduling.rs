@@ -11,6 +11,11 @@
 //! system's own threads come first, and the kernel leaves a share of each second (5 % unless it is
 //! set up otherwise) to ordinary threads, whatever real-time threads do.
 //!
+//! It has a price where callers want the same processors, and no others are free: the writer then
+//! interrupts them for the first request that they hand over, so its batches are smaller and there
+//! are fewer draws in a second. Where nothing but the service and its callers runs, `Normal` is the
+//! faster one.
+//!
 //! There is one thing that the writer could wait for without sleeping: a thread that was
 //! interrupted in the few nanoseconds in which it puts a submission into the mailbox. Another
 //! processor takes that thread over; where there is none, the writer stays an ordinary thread.

@@ -1,7 +1,8 @@
 //! Goal: what a draw over gRPC allocates is bounded for each request and does not grow with its
 //! count. Method: a real service in this process, and a bare echo of messages of the same size, both
 //! drawn from by a client on a thread that the counting allocator leaves out. What the two allocate
-//! for a request is compared: tonic's own share is in both.
+//! for a request is compared: tonic's own share is in both. The echo makes its messages of strings
+//! and lists, the service writes its own straight into bytes.
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::net::{SocketAddr, TcpListener};
@@ -52,11 +53,13 @@ const SHAPES: [Shape; 6] = [
     Shape { items: 1000, count: 100, in_flight: 16, requests: DRAWS / 100 },
 ];
 
-/// What the service may allocate for a request beyond the echo.
-const OVER_THE_ECHO: f64 = 12.0;
+/// What the service may allocate for a request, whatever its count: the requests that are there at
+/// once are a bundle, and a bundle has a port for its reply, which is two allocations. The rest is
+/// for the buffers of HTTP/2, now and then.
+const OF_A_REQUEST: f64 = 2.1;
 
 #[test]
-fn a_request_allocates_little_more_than_its_echo() {
+fn a_request_allocates_no_more_than_its_echo() {
     for shape in SHAPES {
         let service = Running::service(shape.items);
         let echo = Running::echo(Template::new(&service, shape));
@@ -65,7 +68,7 @@ fn a_request_allocates_little_more_than_its_echo() {
         echo.stop();
         service.stop();
         println!("{shape:?}: {ours:.3} allocations a request, echo {bare:.3}");
-        assert!(ours <= bare + OVER_THE_ECHO, "{shape:?}: {ours:.3}, echo {bare:.3}");
+        assert!(ours <= OF_A_REQUEST.min(bare), "{shape:?}: {ours:.3}, echo {bare:.3}");
     }
 }
 
