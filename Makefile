@@ -1,5 +1,5 @@
 # Every command a developer needs. Each target is a line or two: no logic lives here.
-.PHONY: help run build check fmt test test-long fuzz distribution_test bench bench-grpc proto-gen deny clean ci
+.PHONY: help run build check fmt test test-long fuzz distribution_test bench bench-grpc bench-peers proto-gen deny clean ci
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -28,9 +28,12 @@ distribution_test: ## do the draws follow the configured weights?
 	$(CARGO) run --release --locked -p rewardpool-bench -- distribution
 bench:             ## the engine in process, beside a bare loop of write and sync
 	$(CARGO) run --release --locked -p rewardpool-bench -- engine
-bench-grpc:        ## a service over gRPC, beside an echo of the same messages
+bench-grpc:        ## a hundred users draw over gRPC for 80 seconds, by k6, and look at every answer
 	$(CARGO) build --release --locked
-	$(CARGO) run --release --locked -p rewardpool-bench -- grpc
+	./tests/k6/run --full target/release/rewardpool
+bench-peers:       ## Redis, PostgreSQL and the service in one run (apt install redis-server postgresql)
+	$(CARGO) build --release --locked
+	$(CARGO) run --release --locked -p rewardpool-bench -- peers
 proto-gen:         ## regenerate the gRPC code (needs no protoc)
 	$(CARGO) xtask proto-gen
 deny:              ## licences, bans and sources of the dependencies
