@@ -4,6 +4,7 @@ mod distribution;
 mod echo;
 mod engine;
 mod grpc;
+mod peers;
 mod recovery;
 mod table;
 
@@ -63,6 +64,8 @@ enum Command {
         #[arg(long, default_value_t = 6)]
         items: u64,
     },
+    /// Measures the service and what people would use instead, in one run.
+    Peers(peers::Options),
     /// Serves the echo, on a port of its own.
     #[command(hide = true)]
     Echo {
@@ -79,6 +82,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Pauses { seconds, items } => engine::pauses(seconds, items),
         Command::Recovery { seconds, items } => recovery::run(seconds, items),
         Command::Grpc { seconds, binary, items } => grpc::run(seconds, &binary, items),
+        Command::Peers(options) => peers::run(&options),
         Command::Echo { listen } => echo::run(listen),
     }
 }
