@@ -75,7 +75,7 @@ pub(super) fn beside_echo(bench: &Bench, row: u8, report: &mut Report) -> anyhow
 pub(super) fn lone_client(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let directory = bench.directory()?;
     let (echo, service) = (Running::echo(&bench.myself)?, service(bench, directory.path(), 6)?);
-    let mut file = ZeroFilled::new(directory.path())?;
+    let mut file = ZeroFilled::new(directory.path(), bench.scale.segment_bytes)?;
     let plan = plan(5, bench.scale.round);
     let mut commits = Rounds::default();
     let (limit, ours) = alternate(

@@ -20,7 +20,7 @@ pub(super) fn use_of_items_and_service(bench: &Bench, report: &mut Report) -> an
     let directory = bench.directory()?;
     let items = bench.scale.items;
     let data = directory.path().join("data");
-    InProcess::open(&config(&data, 4096), items)?.stop()?;
+    InProcess::open(&bench.config(&data, 4096), items)?.stop()?;
     let used = of_items(bench, &data)?;
     let names: u64 = (0..items).map(|item| format!("item-{item}").len() as u64).sum();
     let each = (float(used) - float(names)) / float(items.into());
