@@ -2,11 +2,10 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use rewardpool_load::report::rate;
 use serde::Serialize;
 
 use super::{Figure, Load};
-use rewardpool_load::report::rate;
-
 use crate::table::row;
 
 /// Others on the CPUs from which on figures are doubtful.
