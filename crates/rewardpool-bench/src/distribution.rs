@@ -10,8 +10,8 @@ use std::time::Duration;
 use rewardpool_engine::core::command::{DrawCommand, DrawCount, DrawMode};
 use rewardpool_engine::core::selector::SelectorKind;
 use rewardpool_engine::{Answer, Engine, Request};
+use rewardpool_load::{EnginePlan, catalog};
 
-use crate::catalog::{config, pool};
 use crate::table::{float, row};
 
 /// The standard score that an honest generator exceeds once in a million tests.
@@ -46,9 +46,9 @@ pub(crate) fn run(draws: u64) -> anyhow::Result<ExitCode> {
 
 fn count(weights: &[u64], selector: SelectorKind, draws: u64) -> anyhow::Result<Vec<u64>> {
     let directory = tempfile::tempdir()?;
-    let engine = Engine::open(&config(directory.path(), 1 << 20))?;
+    let engine = Engine::open(&EnginePlan::default().config(directory.path()))?;
     let handle = engine.handle();
-    let pool = handle.create_pool(pool(weights, selector)?, PATIENCE)?;
+    let pool = handle.create_pool(catalog::pool(weights.iter().copied(), selector)?, PATIENCE)?;
     let mut counts = vec![0; weights.len()];
     let mut left = draws;
     while left > 0 {

@@ -1,6 +1,5 @@
 //! Measures the service beside its limits, and checks the distribution of its draws.
 mod bench;
-mod catalog;
 mod children;
 mod distribution;
 mod in_process;

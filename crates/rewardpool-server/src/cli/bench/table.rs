@@ -10,7 +10,7 @@ pub(super) fn run(report: &Report, compared: Option<&Comparison>) -> String {
     let asked: Vec<String> = report
         .parameters
         .iter()
-        .filter(|(_, value)| !matches!(value, Value::Null | Value::Bool(false)))
+        .filter(|(_, value)| !matches!(value, Value::Null | Value::Bool(false)) && **value != "")
         .map(|(name, value)| format!("{name} {}", plain(value)))
         .collect();
     let head = format!("{}: {}\n\n", report.kind.name(), asked.join(", "));
