@@ -1,5 +1,5 @@
 # Every command a developer needs. Each target is a line or two: no logic lives here.
-.PHONY: help run build check fmt test test-long fuzz distribution_test bench bench-report bench-grpc bench-peers proto-gen deny clean ci
+.PHONY: help run build check fmt test test-long fuzz distribution_test bench bench-report bench-grpc bench-peers bench-instructions proto-gen deny clean ci
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -37,6 +37,8 @@ bench-grpc:        ## a hundred users draw over gRPC for 80 seconds, by k6, and 
 bench-peers:       ## Redis, PostgreSQL and the service in one run (apt install redis-server postgresql)
 	$(CARGO) build --release --locked
 	$(CARGO) run --release --locked -p rewardpool-bench -- peers
+bench-instructions: ## instructions of the hot functions, beside what they were (UPDATE=1 records)
+	$(CARGO) run --quiet --locked -p rewardpool-guard -- $(if $(UPDATE),--update)
 proto-gen:         ## regenerate the gRPC code (needs no protoc)
 	$(CARGO) xtask proto-gen
 deny:              ## licences, bans and sources of the dependencies

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use rewardpool_checker::history::{Answer, Call, DrawAnswer, Recorder, What};
 use rewardpool_core::format::Format;
-use rewardpool_engine::{Engine, EngineConfig, StorageKind};
+use rewardpool_engine::{Engine, EngineConfig, Scheduling, StorageKind};
 
 fn check(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rewardpool-check")).args(arguments).output().unwrap()
@@ -28,6 +28,7 @@ fn the_exit_code_is_the_verdict() {
         segment_bytes: 1 << 16,
         mailbox_capacity: 8,
         batch_draws_max: 8,
+        scheduling: Scheduling::Auto,
     };
     Engine::open(&config).unwrap().stop().unwrap();
     let recorder = Recorder::create(&history).unwrap();

@@ -12,6 +12,15 @@ pub enum StorageKind {
     Mmap,
 }
 
+/// When the writer's thread gets a processor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scheduling {
+    /// Before all ordinary threads (`SCHED_FIFO`), where that is permitted.
+    Auto,
+    /// In its turn.
+    Normal,
+}
+
 /// How an engine is run. Every choice is made by the caller; there is no default.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EngineConfig {
@@ -27,4 +36,6 @@ pub struct EngineConfig {
     pub mailbox_capacity: usize,
     /// Draws after which a batch is written although more wait. A single command may exceed it.
     pub batch_draws_max: usize,
+    /// When the writer's thread gets a processor.
+    pub scheduling: Scheduling,
 }

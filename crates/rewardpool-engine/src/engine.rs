@@ -24,6 +24,7 @@ use crate::handle::{Handle, PoolRegistry};
 use crate::progress::Progress;
 use crate::recovery::{RecoveryReport, recover_to_serve};
 use crate::request::Refusal;
+use crate::scheduling::{Scheduled, schedule_this_thread};
 use crate::submission::Submission;
 use crate::supplier::{Supply, supply};
 use crate::writer::{Now, Writer, encode_and_apply, first_record};
@@ -39,6 +40,7 @@ pub(crate) const CLOSED_SEGMENTS_MAX: usize = 1024;
 pub struct Engine {
     handle: Handle,
     recovery: RecoveryReport,
+    scheduled: Scheduled,
     stop: Sender<()>,
     ended: Receiver<()>,
     writer: JoinHandle<Result<(), EngineError>>,
@@ -77,6 +79,7 @@ impl Engine {
         let (stop, stops) = bounded(1);
         let (ending, ended) = bounded(0);
         let (failing, failures) = bounded(2);
+        let (scheduling, schedules) = bounded(1);
         let (closed, closed_segments) = bounded(CLOSED_SEGMENTS_MAX);
         let (mut supply, supplier) = supply(Arc::clone(&storage), failing.clone());
         supply.order(config.segment_bytes);
@@ -91,7 +94,7 @@ impl Engine {
         let recovery = started.report.clone();
         let writer = started.into_writer(config, supply, closed, registry, progress);
         let inputs = Inputs { requests, stops, failures: failures.clone() };
-        let batch_draws_max = config.batch_draws_max;
+        let (batch_draws_max, wanted) = (config.batch_draws_max, config.scheduling);
         let workers = vec![
             spawn("rewardpool-segments", move || supplier.run())?,
             spawn("rewardpool-snapshots", move || compactor.run())?,
@@ -99,9 +102,21 @@ impl Engine {
         let writer = spawn("rewardpool-writer", move || {
             // Dropped when the thread ends, however it ends.
             let _ending: Sender<()> = ending;
+            let _told: Result<(), _> = scheduling.send(schedule_this_thread(wanted));
             drive(writer, &inputs, batch_draws_max)
         })?;
-        Ok(Self { handle, recovery, stop, ended, writer, workers, failures, _lock: lock })
+        let scheduled = schedules.recv().map_err(|_| EngineError::Panicked("rewardpool-writer"))?;
+        Ok(Self {
+            handle,
+            recovery,
+            scheduled,
+            stop,
+            ended,
+            writer,
+            workers,
+            failures,
+            _lock: lock,
+        })
     }
 
     /// A way in. Clones are cheap.
@@ -112,6 +127,11 @@ impl Engine {
     /// What the start found.
     pub fn recovery(&self) -> &RecoveryReport {
         &self.recovery
+    }
+
+    /// When the writer's thread gets a processor.
+    pub fn scheduled(&self) -> Scheduled {
+        self.scheduled
     }
 
     /// A channel that is disconnected when the writer has ended. When nobody called

@@ -14,7 +14,7 @@
 //! use rewardpool_engine::core::name::{ItemId, PoolId};
 //! use rewardpool_engine::core::quantity::Quantity;
 //! use rewardpool_engine::core::selector::SelectorKind;
-//! use rewardpool_engine::{Engine, EngineConfig, NewPool, StorageKind};
+//! use rewardpool_engine::{Engine, EngineConfig, NewPool, Scheduling, StorageKind};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
@@ -25,6 +25,7 @@
 //!     segment_bytes: 1 << 20,
 //!     mailbox_capacity: 1024,
 //!     batch_draws_max: 16_384,
+//!     scheduling: Scheduling::Auto,
 //! })?;
 //! let catalog = Catalog::new(vec![
 //!     CatalogItem { id: ItemId::new("gold")?, weight: 1, quantity: Quantity::Limited(1) },
@@ -57,6 +58,7 @@ pub mod inspect;
 mod progress;
 mod recovery;
 mod request;
+mod scheduling;
 mod secrets;
 #[cfg(feature = "simulation")]
 pub mod simulation;
@@ -64,7 +66,7 @@ mod submission;
 mod supplier;
 mod writer;
 
-pub use config::{EngineConfig, StorageKind};
+pub use config::{EngineConfig, Scheduling, StorageKind};
 pub use engine::Engine;
 pub use error::{Chain, EngineError};
 pub use handle::{Draws, Handle};
@@ -74,4 +76,5 @@ pub use request::{
     Answer, DrawAnswer, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request, Status,
 };
 pub use rewardpool_core as core;
+pub use scheduling::{Scheduled, Why};
 pub use submission::{Reply, ReplyPort, Submission};

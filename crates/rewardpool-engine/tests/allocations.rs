@@ -15,8 +15,8 @@ use rewardpool_engine::core::name::{ItemId, PoolId};
 use rewardpool_engine::core::quantity::Quantity;
 use rewardpool_engine::core::selector::SelectorKind;
 use rewardpool_engine::{
-    Answer, Engine, EngineConfig, Handle, NewPool, Reply, ReplyPort, Request, StorageKind,
-    Submission,
+    Answer, Engine, EngineConfig, Handle, NewPool, Reply, ReplyPort, Request, Scheduling,
+    StorageKind, Submission,
 };
 use tempfile::TempDir;
 
@@ -147,6 +147,7 @@ fn config(directory: &Path, format: Format) -> EngineConfig {
         segment_bytes: SEGMENT_BYTES,
         mailbox_capacity: 1024,
         batch_draws_max: 16_384,
+        scheduling: Scheduling::Auto,
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rewardpool_engine::core::format::Format;
 use rewardpool_engine::inspect::{Examination, examine_storage};
-use rewardpool_engine::{Engine, EngineConfig, EngineError, StorageKind};
+use rewardpool_engine::{Engine, EngineConfig, EngineError, Scheduling, StorageKind};
 use rewardpool_wal::storage::Storage;
 use rewardpool_wal::{SECTOR, secret_name};
 
@@ -212,6 +212,7 @@ fn start(golden: &Golden, files: &Files, found: &Examination) {
         segment_bytes: 8 << 10,
         mailbox_capacity: 4,
         batch_draws_max: 1000,
+        scheduling: Scheduling::Auto,
     };
     match Engine::open(&config) {
         Ok(engine) if engine.recovery().fresh => {

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use rewardpool_engine::core::format::Format;
-use rewardpool_engine::{Answer, Engine, EngineConfig, NewPool, Request as Asked, StorageKind};
+use rewardpool_engine::{
+    Answer, Engine, EngineConfig, NewPool, Request as Asked, Scheduling, StorageKind,
+};
 use rewardpool_server::config::Config;
 use rewardpool_server::serve::routes;
 use tempfile::TempDir;
@@ -94,6 +96,7 @@ impl Edge {
             segment_bytes: 64 << 10,
             mailbox_capacity: 64,
             batch_draws_max: 16_384,
+            scheduling: Scheduling::Auto,
         });
         let engine = engine.expect("an empty directory is set up");
         let config = Config::built_in();

@@ -16,8 +16,8 @@ use rewardpool_engine::core::format::Format;
 use rewardpool_engine::core::ids::PoolNumber;
 use rewardpool_engine::core::selector::SelectorKind;
 use rewardpool_engine::{
-    Answer, Engine, EngineConfig, Handle, Refusal, Reply, ReplyPort, Request, StorageKind,
-    Submission, inspect,
+    Answer, Engine, EngineConfig, Handle, Refusal, Reply, ReplyPort, Request, Scheduling,
+    StorageKind, Submission, inspect,
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -97,6 +97,7 @@ impl EnginePlan {
             segment_bytes: self.segment_bytes,
             mailbox_capacity: in_flight.max(MAILBOX),
             batch_draws_max: self.batch_draws_max,
+            scheduling: Scheduling::Auto,
         }
     }
 

@@ -17,6 +17,7 @@ use rewardpool_core::view::ItemState;
 use rewardpool_engine as engine;
 use rewardpool_engine::{
     Answer, Chain, Engine, EngineConfig, EngineError, Handle, NewPool, PoolPage, Refusal, Request,
+    Scheduled, Why,
 };
 use rewardpool_proto::FILE_DESCRIPTOR_SET;
 use rewardpool_proto::encoded::seed::reward_pool_service_server::RewardPoolServiceServer;
@@ -29,7 +30,7 @@ use tonic::transport::server::{Router, TcpIncoming};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::config::{Config, PoolConfig, RecordFormat, StorageKind, WalConfig};
+use crate::config::{Config, PoolConfig, RecordFormat, Scheduling, StorageKind, WalConfig};
 use crate::grpc::{
     Edge, EngineMailbox, PoolAdminService, RewardPoolService, SeedService, StatusInfo,
 };
@@ -199,6 +200,7 @@ impl Service {
         config: &Config,
     ) -> Result<(Option<TcpListener>, StatusInfo), ServeError> {
         log_recovery(engine.recovery());
+        log_scheduling(engine.scheduled());
         create_pools(&engine.handle(), &config.pools)?;
         let address = config.grpc.listen_address;
         let listener = if config.grpc.enabled {
@@ -322,6 +324,7 @@ fn status_info(engine: &Engine, config: &Config) -> StatusInfo {
         version: env!("CARGO_PKG_VERSION"),
         storage: config.wal.storage.name(),
         format: config.wal.format.name(),
+        scheduling: engine.scheduled().name(),
         recovery: engine.recovery().clone(),
         ready_at: Instant::now(),
     }
@@ -381,7 +384,7 @@ fn watch_engine(engine: &Engine) -> io::Result<Arc<Notify>> {
 }
 
 fn engine_config(config: &Config) -> EngineConfig {
-    let WalConfig { segment_bytes, mailbox_capacity, format, storage, batch_draws_max } =
+    let WalConfig { segment_bytes, mailbox_capacity, format, storage, batch_draws_max, scheduling } =
         &config.wal;
     let number = |number: u64| usize::try_from(number).expect("a size fits the address space");
     EngineConfig {
@@ -398,6 +401,10 @@ fn engine_config(config: &Config) -> EngineConfig {
         segment_bytes: number(*segment_bytes),
         mailbox_capacity: *mailbox_capacity,
         batch_draws_max: number((*batch_draws_max).into()),
+        scheduling: match scheduling {
+            Scheduling::Auto => engine::Scheduling::Auto,
+            Scheduling::Normal => engine::Scheduling::Normal,
+        },
     }
 }
 
@@ -412,6 +419,21 @@ fn log_recovery(recovery: &engine::RecoveryReport) {
         seconds = recovery.duration.as_secs_f64(),
         "recovered"
     );
+}
+
+/// Says when the writer's thread does not go first although it should.
+fn log_scheduling(scheduled: Scheduled) {
+    match scheduled {
+        Scheduled::Normal(Why::Refused(reason)) => tracing::info!(
+            %reason,
+            "the thread that writes the log may not go before other threads: answers are late \
+             while the processors are busy; permit it with CAP_SYS_NICE or with LimitRTPRIO=1 in \
+             the unit of systemd, or write `scheduling: normal` under `wal`"
+        ),
+        Scheduled::Normal(Why::Configured | Why::OneProcessor) | Scheduled::Fifo => {
+            tracing::debug!(scheduling = scheduled.name(), "the thread that writes the log");
+        }
+    }
 }
 
 /// Creates the pools that the log does not know. Those that it knows stay as they are.

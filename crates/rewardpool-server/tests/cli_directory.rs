@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rewardpool_core::command::{DrawCommand, DrawCount, DrawMode};
 use rewardpool_core::format::Format;
-use rewardpool_engine::{Engine, EngineConfig, NewPool, StorageKind};
+use rewardpool_engine::{Engine, EngineConfig, NewPool, Scheduling, StorageKind};
 use rewardpool_server::config::Config;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -36,6 +36,7 @@ impl Directory {
             segment_bytes: 1 << 20,
             mailbox_capacity: 16,
             batch_draws_max: 1000,
+            scheduling: Scheduling::Auto,
         })
         .unwrap();
         let handle = engine.handle();

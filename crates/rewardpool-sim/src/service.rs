@@ -7,7 +7,7 @@ use rewardpool_engine::core::format::Format;
 use rewardpool_engine::core::state::State;
 use rewardpool_engine::simulation::{Moment, Steps};
 use rewardpool_engine::{
-    EngineConfig, EngineError, Reply, ReplyPort, Request, StorageKind, Submission,
+    EngineConfig, EngineError, Reply, ReplyPort, Request, Scheduling, StorageKind, Submission,
 };
 
 use rewardpool_wal::storage::Storage;
@@ -148,6 +148,7 @@ impl Settings {
             segment_bytes,
             mailbox_capacity: 1,
             batch_draws_max: usize::MAX,
+            scheduling: Scheduling::Auto,
         }
     }
 }

@@ -20,6 +20,8 @@ pub mod storage;
 mod survey;
 
 pub use appender::{Appender, Committed, EPOCH, Position};
+#[cfg(feature = "measure")]
+pub use batch::seal_for_measure;
 pub use batch::{Batch, SECTOR};
 pub use directory::{create_directory, sync_directory_name};
 pub use error::{Error, Fault};

@@ -23,7 +23,8 @@ use rewardpool_core::name::{ItemId, PoolId};
 use rewardpool_core::quantity::Quantity;
 use rewardpool_core::selector::SelectorKind;
 use rewardpool_engine::{
-    Answer as EngineAnswer, Engine, EngineConfig, Handle, NewPool, Refusal, Request, StorageKind,
+    Answer as EngineAnswer, Engine, EngineConfig, Handle, NewPool, Refusal, Request, Scheduling,
+    StorageKind,
 };
 
 use crate::lies::{LIES, tell};
@@ -329,6 +330,7 @@ fn run(directory: &Path, steps: &[Step], format: Format) -> Vec<Event> {
         segment_bytes: 1 << 16,
         mailbox_capacity: 64,
         batch_draws_max: 1024,
+        scheduling: Scheduling::Auto,
     };
     let keyed = Vec::new();
     let mut client = Client { config, recorder: &recorder, engine: None, serial: 0, keyed };

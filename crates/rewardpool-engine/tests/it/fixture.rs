@@ -16,7 +16,8 @@ use rewardpool_engine::core::quantity::Quantity;
 use rewardpool_engine::core::selector::SelectorKind;
 use rewardpool_engine::core::state::State;
 use rewardpool_engine::{
-    Answer, Engine, EngineConfig, Handle, NewPool, Refusal, Request, StorageKind, inspect,
+    Answer, Engine, EngineConfig, Handle, NewPool, Refusal, Request, Scheduling, StorageKind,
+    inspect,
 };
 use tempfile::TempDir;
 
@@ -48,6 +49,7 @@ pub(crate) fn config(directory: &Path, format: Format, storage: StorageKind) -> 
         segment_bytes: SEGMENT_BYTES,
         mailbox_capacity: 1024,
         batch_draws_max: 16_384,
+        scheduling: Scheduling::Auto,
     }
 }
 

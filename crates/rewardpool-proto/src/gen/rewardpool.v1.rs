@@ -515,6 +515,10 @@ pub struct GetStatusResponse {
     /// true; false is a defect that needs a person at once.
     #[prost(bool, tag = "13")]
     pub conservation_ok: bool,
+    /// When the thread that writes the log gets a processor: `fifo` (before all ordinary threads) or
+    /// `normal` (in its turn, because it is configured so, or nothing else is permitted).
+    #[prost(string, tag = "14")]
+    pub scheduling: ::prost::alloc::string::String,
 }
 /// What the start of the service found in the working directory.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]

@@ -202,6 +202,7 @@ impl PoolAdmin for PoolAdminService {
             mailbox_depth: wide(handle.mailbox_depth()),
             mailbox_capacity: wide(handle.mailbox_capacity()),
             conservation_ok: status.conservation_ok,
+            scheduling: info.scheduling.to_owned(),
         }))
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct StatusInfo {
     pub(crate) storage: &'static str,
     /// Format of the log's records.
     pub(crate) format: &'static str,
+    /// When the writer's thread gets a processor.
+    pub(crate) scheduling: &'static str,
     /// What the start found.
     pub(crate) recovery: RecoveryReport,
     /// When the service became ready.

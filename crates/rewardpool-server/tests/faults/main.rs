@@ -18,6 +18,7 @@ mod kill;
 mod load;
 mod looked;
 mod power_cut;
+mod scheduling;
 mod service;
 mod shim;
 mod strace;

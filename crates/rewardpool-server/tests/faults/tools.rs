@@ -34,7 +34,8 @@ fn is_installed(program: &str) -> bool {
     std::env::split_paths(&path).chain(more).any(|directory| directory.join(program).is_file())
 }
 
-fn is_root() -> bool {
+/// Whether this process is root's.
+pub(crate) fn is_root() -> bool {
     run(Command::new("id").arg("-u")).trim() == "0"
 }
 
