@@ -45,7 +45,7 @@ impl ZeroFilled {
         let batch = vec![7; bytes];
         let (mut latencies, mut events) = (Latencies::new(), 0);
         let begun = Instant::now();
-        while begun.elapsed() < duration {
+        while events == 0 || begun.elapsed() < duration {
             let commit = Instant::now();
             self.commit(&batch)?;
             latencies.record(commit.elapsed(), 1);
