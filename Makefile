@@ -1,5 +1,5 @@
 # Every command a developer needs. Each target is a line or two: no logic lives here.
-.PHONY: help run build check fmt test test-long fuzz distribution_test bench bench-report bench-grpc bench-instructions proto-gen deny clean ci
+.PHONY: help run build check fmt test test-long fuzz distribution_test bench bench-report bench-grpc bench-peers bench-instructions proto-gen deny clean ci
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -31,8 +31,12 @@ bench:             ## every figure beside its limit, in 10 minutes; ROWS="6 7 gr
 	./target/release/rewardpool-bench table $(if $(ROWS),--rows "$(ROWS)")
 bench-report:      ## draw docs/benchmarks.md and its plots from the last `make bench`
 	$(CARGO) run --release --locked -p rewardpool-bench -- report target/bench/report.json docs/benchmarks.md
-bench-grpc:        ## a service over gRPC, beside an echo of the same messages
-	$(MAKE) --no-print-directory bench ROWS="5 6 7 8 9 10 14"
+bench-grpc:        ## a hundred users draw over gRPC for 80 seconds, by k6, and look at every answer
+	$(CARGO) build --release --locked
+	./tests/k6/run --full target/release/rewardpool
+bench-peers:       ## Redis, PostgreSQL and the service in one run (apt install redis-server postgresql)
+	$(CARGO) build --release --locked
+	$(CARGO) run --release --locked -p rewardpool-bench -- peers
 bench-instructions: ## instructions of the hot functions, beside what they were (UPDATE=1 records)
 	$(CARGO) run --quiet --locked -p rewardpool-guard -- $(if $(UPDATE),--update)
 proto-gen:         ## regenerate the gRPC code (needs no protoc)

@@ -1,11 +1,16 @@
 //! Processes that a measurement needs: a service, an echo, programs that take CPUs away. They end
 //! with the value that stands for them, and with this program, however it ends.
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+
+/// How long a program may take to listen.
+const PATIENCE: Duration = Duration::from_mins(1);
+const POLL: Duration = Duration::from_millis(10);
 
 /// A child process, killed when it is dropped.
 pub(crate) struct Running {
@@ -39,11 +44,23 @@ impl Running {
         Self::start(command, String::new())
     }
 
+    /// Starts a server and waits until it listens.
     fn listening(mut command: Command) -> anyhow::Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let address = format!("127.0.0.1:{port}");
         command.args(["--listen", &address]);
-        Self::start(command, format!("http://{address}"))
+        let mut running = Self::start(command, format!("http://{address}"))?;
+        let begun = Instant::now();
+        while TcpStream::connect(&address).is_err() {
+            if let Some(status) = running.process.try_wait()? {
+                bail!("the program that should listen on {address} ended with {status}");
+            }
+            if begun.elapsed() > PATIENCE {
+                bail!("nothing listens on {address}");
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(running)
     }
 
     fn start(mut command: Command, address: String) -> anyhow::Result<Self> {

@@ -15,7 +15,7 @@ use rewardpool_load::{EnginePlan, catalog};
 use crate::table::{float, row};
 
 /// The standard score that an honest generator exceeds once in a million tests.
-const SCORE_MAX: f64 = 4.753;
+pub(crate) const SCORE_MAX: f64 = 4.753;
 const PATIENCE: Duration = Duration::from_secs(30);
 const DRAWS_AT_ONCE: u16 = 10_000;
 
@@ -82,17 +82,36 @@ fn report(name: &str, selector: SelectorKind, weights: &[u64], counts: &[u64]) -
         }
     }
     let impossible = weights.iter().zip(counts).any(|(&weight, &count)| weight == 0 && count > 0);
-    let drawable = || weights.iter().zip(counts).filter(|(weight, _)| **weight > 0);
-    let chi_square: f64 = drawable()
-        .map(|(&weight, &count)| (float(count) - expected(weight)).powi(2) / expected(weight))
-        .sum();
-    let freedom = float(drawable().count() as u64 - 1);
-    let spread = 2.0 / (9.0 * freedom);
-    let score = ((chi_square / freedom).cbrt() - (1.0 - spread)) / spread.sqrt();
+    let Fit { chi_square, freedom, score } = fit(weights, counts);
     let within = score <= SCORE_MAX && !impossible;
     let verdict = if within { "ok" } else { "OUTSIDE THE BOUND" };
     println!(
         "chi-square {chi_square:.1}, {freedom} degrees of freedom, score {score:+.2} (at most {SCORE_MAX}): {verdict}"
     );
     within
+}
+
+/// How well counts follow the weights.
+pub(crate) struct Fit {
+    chi_square: f64,
+    /// Degrees of freedom.
+    freedom: f64,
+    /// Standard score: 0 is what an honest generator gives on the average.
+    pub(crate) score: f64,
+}
+
+/// Compares counts with weights; items without weight are left out.
+pub(crate) fn fit(weights: &[u64], counts: &[u64]) -> Fit {
+    let share = float(counts.iter().sum()) / float(weights.iter().sum());
+    let drawable = || weights.iter().zip(counts).filter(|(weight, _)| **weight > 0);
+    let chi_square: f64 = drawable()
+        .map(|(&weight, &count)| {
+            let expected = share * float(weight);
+            (float(count) - expected).powi(2) / expected
+        })
+        .sum();
+    let freedom = float(drawable().count() as u64 - 1);
+    let spread = 2.0 / (9.0 * freedom);
+    let score = ((chi_square / freedom).cbrt() - (1.0 - spread)) / spread.sqrt();
+    Fit { chi_square, freedom, score }
 }

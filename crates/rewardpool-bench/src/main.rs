@@ -4,6 +4,7 @@ mod children;
 mod distribution;
 mod in_process;
 mod limits;
+mod peers;
 mod report;
 mod rounds;
 mod rows;
@@ -58,6 +59,8 @@ enum Command {
         /// The document; its plots go into a directory of the same name beside it.
         document: PathBuf,
     },
+    /// Measures the service and what people would use instead, in one run.
+    Peers(peers::Options),
     /// Serves the echo, on a port of its own.
     #[command(hide = true)]
     Echo {
@@ -89,5 +92,6 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Echo { listen } => limits::echo::run(listen),
         Command::Hog => children::hog(),
         Command::Memory { data } => rows::report_memory(&data),
+        Command::Peers(options) => peers::run(&options),
     }
 }

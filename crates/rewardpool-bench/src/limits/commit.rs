@@ -9,30 +9,29 @@ use rewardpool_load::Latencies;
 
 use crate::rounds::Round;
 
-/// As long as a segment.
-const FILE_BYTES: usize = 64 << 20;
 /// Real-time priority: any is above all ordinary threads.
 const PRIORITY: i32 = 1;
 
 /// A zero-filled file to write to, from its begin to its end and again.
 pub(crate) struct ZeroFilled {
     file: File,
+    bytes: usize,
     offset: usize,
 }
 
 impl ZeroFilled {
-    /// Makes the file in a directory, which is removed by its owner.
-    pub(crate) fn new(directory: &Path) -> anyhow::Result<Self> {
+    /// Makes a file of so many bytes, which goes with its directory.
+    pub(crate) fn new(directory: &Path, bytes: usize) -> anyhow::Result<Self> {
         let path = directory.join("limit");
         let file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
-        file.write_all_at(&vec![0; FILE_BYTES], 0)?;
+        file.write_all_at(&vec![0; bytes], 0)?;
         file.sync_all()?;
-        Ok(Self { file, offset: 0 })
+        Ok(Self { file, bytes, offset: 0 })
     }
 
     /// Writes and syncs. The next ones begin on the next sector.
     pub(crate) fn commit(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        if self.offset + bytes.len() > FILE_BYTES {
+        if self.offset + bytes.len() > self.bytes {
             self.offset = 0;
         }
         self.file.write_all_at(bytes, self.offset as u64)?;
@@ -46,7 +45,7 @@ impl ZeroFilled {
         let batch = vec![7; bytes];
         let (mut latencies, mut events) = (Latencies::new(), 0);
         let begun = Instant::now();
-        while begun.elapsed() < duration {
+        while events == 0 || begun.elapsed() < duration {
             let commit = Instant::now();
             self.commit(&batch)?;
             latencies.record(commit.elapsed(), 1);

@@ -75,7 +75,7 @@ impl BareDraws {
     pub(crate) fn run_in_memory(&mut self, batch: u32, duration: Duration) -> Round {
         let begun = Instant::now();
         let mut events = 0;
-        while begun.elapsed() < duration {
+        while events == 0 || begun.elapsed() < duration {
             self.draw(batch);
             std::hint::black_box(&self.batch);
             events += u64::from(batch);

@@ -65,7 +65,9 @@ impl Unit {
     pub(crate) fn text(self, value: f64) -> String {
         match self {
             Self::Seconds => scaled(value, &[(1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")]),
-            Self::PerSecond => scaled(value, &[(1e6, "M/s"), (1e3, "k/s"), (1.0, "/s")]),
+            Self::PerSecond => {
+                scaled(value, &[(1e9, "G/s"), (1e6, "M/s"), (1e3, "k/s"), (1.0, "/s")])
+            }
             Self::Bytes => scaled(value, &[(1_048_576.0, "MiB"), (1.0, "B")]),
             Self::BytesPerSecond => scaled(value, &[(1e9, "GB/s"), (1e6, "MB/s"), (1.0, "B/s")]),
         }

@@ -11,20 +11,26 @@ use super::Report;
 use super::goals::Unit;
 use crate::table::float;
 
-const SIZE: (u32, u32) = (880, 460);
+const SIZE: (u32, u32) = (1000, 440);
+/// The names of the lines stand right of this.
+const LEGEND_X: i32 = 740;
+const LEGEND_Y: i32 = 60;
+const LEGEND_STEP: i32 = 22;
 const PANEL: RGBColor = RGBColor(252, 252, 250);
 const INK: RGBColor = RGBColor(40, 40, 44);
 const GRID: RGBColor = RGBColor(222, 222, 220);
 /// Told apart by people who see few colours (Okabe and Ito), without the yellow.
-const COLORS: [RGBColor; 7] = [
+const COLORS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 138, 100),
-    RGBColor(170, 80, 140),
-    RGBColor(30, 150, 200),
     RGBColor(190, 130, 0),
-    RGBColor(90, 90, 95),
+    RGBColor(170, 80, 140),
+    LIMIT_COLOR,
 ];
+const LIMIT_COLOR: RGBColor = RGBColor(90, 90, 95);
+/// The last of the colours.
+const LIMIT: usize = 5;
 
 /// One line of a plot.
 struct Series {
@@ -33,6 +39,9 @@ struct Series {
     is_dashed: bool,
     points: Vec<(f64, f64)>,
 }
+
+/// What is so little beyond a power of ten needs no other one.
+const HAIR: f64 = 0.01;
 
 /// What an axis shows. All axes are logarithmic.
 #[derive(Clone, Copy)]
@@ -82,13 +91,18 @@ fn throughput(report: &Report) -> Plot<'static> {
     let points = |of: fn(&super::BatchSize) -> f64| {
         report.batches.iter().map(|size| (f64::from(size.draws), of(size))).collect()
     };
-    let limit = "bare loop: select, encode, pwrite, fdatasync".to_owned();
+    let limit = "limit: bare loop and fdatasync".to_owned();
     Plot {
         title: "Durable draws a second, by size of the batch",
         x: ("draws of a batch", Axis::Count),
         y: ("draws a second", Axis::Figure(Unit::PerSecond)),
         series: vec![
-            Series { name: limit, color: 6, is_dashed: true, points: points(|size| size.limit) },
+            Series {
+                name: limit,
+                color: LIMIT,
+                is_dashed: true,
+                points: points(|size| size.limit),
+            },
             Series {
                 name: "engine, in process".to_owned(),
                 color: 0,
@@ -173,7 +187,7 @@ fn recovery(report: &Report) -> Plot<'static> {
         series: vec![
             line("whole start", 0, false, points(|start| start.start)),
             line("read, check and replay", 2, false, points(|start| start.replay)),
-            line("raw read of the files", 6, true, points(|start| start.read)),
+            line("limit: raw read of the files", LIMIT, true, points(|start| start.read)),
         ],
     }
 }
@@ -187,10 +201,10 @@ struct Decades {
 
 impl Decades {
     fn around(values: impl Iterator<Item = f64> + Clone, axis: Axis) -> Self {
-        let lowest = values.clone().fold(f64::INFINITY, f64::min).log10().floor();
-        let highest = values.fold(0.0, f64::max).log10().ceil();
-        let first = exponent(lowest);
-        Self { first, last: exponent(highest).max(first + 1), axis }
+        let lowest = values.clone().fold(f64::INFINITY, f64::min).log10() + HAIR;
+        let highest = values.fold(0.0, f64::max).log10() - HAIR;
+        let first = exponent(lowest.floor());
+        Self { first, last: exponent(highest.ceil()).max(first + 1), axis }
     }
 }
 
@@ -212,12 +226,7 @@ impl Ranged for Decades {
         nearest(place.clamp(f64::from(low), f64::from(high)))
     }
 
-    fn key_points<Hint: plotters::coord::ranged1d::KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
-        if hint.weight().allow_light_points() {
-            return (self.first..self.last)
-                .flat_map(|decade| (1..10).map(move |n| f64::from(n) * 10f64.powi(decade)))
-                .collect();
-        }
+    fn key_points<Hint: plotters::coord::ranged1d::KeyPointHint>(&self, _: Hint) -> Vec<f64> {
         (self.first..=self.last).map(|decade| 10f64.powi(decade)).collect()
     }
 
@@ -269,12 +278,14 @@ impl Plot<'_> {
         root: &DrawingArea<B, plotters::coord::Shift>,
     ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
         root.fill(&PANEL)?;
+        let (left, _) = root.split_horizontally(LEGEND_X - 10);
         let points = || self.series.iter().flat_map(|series| series.points.iter());
         let x = Decades::around(points().map(|point| point.0), self.x.1);
         let y = Decades::around(points().map(|point| point.1), self.y.1);
-        let mut chart = ChartBuilder::on(root)
+        let mut chart = ChartBuilder::on(&left)
             .caption(self.title, ("sans-serif", 21, &INK))
             .margin(14)
+            .margin_right(28)
             .x_label_area_size(46)
             .y_label_area_size(76)
             .build_cartesian_2d(x, y)?;
@@ -283,7 +294,7 @@ impl Plot<'_> {
             .x_desc(self.x.0)
             .y_desc(self.y.0)
             .bold_line_style(GRID)
-            .light_line_style(TRANSPARENT)
+            .max_light_lines(0)
             .axis_style(INK)
             .label_style(("sans-serif", 14, &INK))
             .axis_desc_style(("sans-serif", 15, &INK))
@@ -292,29 +303,38 @@ impl Plot<'_> {
             let color = COLORS[series.color % COLORS.len()];
             let style = color.stroke_width(2);
             let points = series.points.iter().copied();
-            let drawn = if series.is_dashed {
-                chart.draw_series(DashedLineSeries::new(points, 7, 5, style))?
+            if series.is_dashed {
+                chart.draw_series(DashedLineSeries::new(points, 7, 5, style))?;
             } else {
-                chart.draw_series(LineSeries::new(points, style))?
-            };
-            let is_dashed = series.is_dashed;
-            drawn.label(&series.name).legend(move |(x, y)| {
-                let end = if is_dashed { x + 9 } else { x + 22 };
-                PathElement::new(vec![(x, y), (end, y)], color.stroke_width(3))
-            });
+                chart.draw_series(LineSeries::new(points, style))?;
+            }
             if series.points.len() <= 12 {
                 let dot = |point: &(f64, f64)| Circle::new(*point, 3, color.filled());
                 chart.draw_series(series.points.iter().map(dot))?;
             }
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .legend_area_size(30)
-            .background_style(PANEL.mix(0.9))
-            .border_style(GRID)
-            .label_font(("sans-serif", 14, &INK))
-            .draw()?;
+        self.draw_legend(root)?;
         root.present()
+    }
+
+    /// The names of the lines, from top to bottom.
+    fn draw_legend<B: DrawingBackend>(
+        &self,
+        root: &DrawingArea<B, plotters::coord::Shift>,
+    ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+        let mut y = LEGEND_Y;
+        for series in &self.series {
+            let style = COLORS[series.color % COLORS.len()].stroke_width(3);
+            let dashes = if series.is_dashed { vec![(0, 8), (13, 21)] } else { vec![(0, 21)] };
+            for (from, to) in dashes {
+                let ends = vec![(LEGEND_X + from, y + 7), (LEGEND_X + to, y + 7)];
+                root.draw(&PathElement::new(ends, style))?;
+            }
+            let place = (LEGEND_X + 29, y);
+            let font = ("sans-serif", 14).into_font().color(&INK);
+            root.draw(&Text::new(series.name.as_str(), place, font))?;
+            y += LEGEND_STEP;
+        }
+        Ok(())
     }
 }

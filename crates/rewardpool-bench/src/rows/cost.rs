@@ -81,7 +81,7 @@ impl WholeDraws {
     fn run(&mut self, duration: Duration) -> anyhow::Result<Round> {
         let begun = Instant::now();
         let mut events = 0;
-        while begun.elapsed() < duration {
+        while events == 0 || begun.elapsed() < duration {
             self.batch()?;
             black_box((self.encoder.payload(), &self.answers));
             events += u64::from(BATCH);
@@ -176,7 +176,7 @@ fn updates(selector: &mut Selector, duration: Duration) -> Round {
 fn repeat(duration: Duration, mut step: impl FnMut()) -> Round {
     let begun = Instant::now();
     let mut events = 0;
-    while begun.elapsed() < duration {
+    while events == 0 || begun.elapsed() < duration {
         (0..STEPS).for_each(|_| step());
         events += u64::from(STEPS);
     }

@@ -7,7 +7,7 @@ use rewardpool_engine::{EngineConfig, Handle, Request};
 
 use crate::bench::Bench;
 use crate::children::Running;
-use crate::in_process::{InProcess, Measured, Shape, config};
+use crate::in_process::{InProcess, Measured, Shape};
 use crate::limits::commit::ZeroFilled;
 use crate::limits::draws::BareDraws;
 use crate::report::{BatchSize, Latency, Report};
@@ -35,8 +35,8 @@ struct Pair {
 impl Pair {
     fn open(bench: &Bench, items: u32, batch: usize) -> anyhow::Result<Self> {
         let directory = bench.directory()?;
-        let file = ZeroFilled::new(directory.path())?;
-        let engine = InProcess::open(&config(&directory.path().join("data"), batch), items)?;
+        let file = ZeroFilled::new(directory.path(), bench.scale.segment_bytes)?;
+        let engine = InProcess::open(&bench.config(&directory.path().join("data"), batch), items)?;
         Ok(Self { bare: BareDraws::new(items), file, engine, directory })
     }
 
@@ -156,7 +156,7 @@ pub(super) fn pauses(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let directory = bench.directory()?;
     let config = EngineConfig {
         segment_bytes: ROTATED_SEGMENT_BYTES,
-        ..config(&directory.path().join("data"), 4096)
+        ..bench.config(&directory.path().join("data"), 4096)
     };
     let engine = InProcess::open(&config, bench.scale.items)?;
     let (shape, round) = (Shape::lone(100), 2 * bench.scale.round);

@@ -5,7 +5,7 @@ use rewardpool_engine::{Engine, Request};
 
 use super::{memory, recovery};
 use crate::bench::Bench;
-use crate::in_process::{InProcess, Shape, config};
+use crate::in_process::{InProcess, Shape};
 use crate::report::goals::Unit;
 use crate::report::{Growth, Recovery, Report};
 use crate::rounds::median;
@@ -37,7 +37,7 @@ fn by_items(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     for part in [100, 10, 4, 1] {
         let items = bench.scale.items / part;
         let directory = bench.directory()?;
-        let config = config(&directory.path().join("data"), 4096);
+        let config = bench.config(&directory.path().join("data"), 4096);
         let engine = InProcess::open(&config, items)?;
         let (mut snapshots, mut rotations) = (Vec::new(), Vec::new());
         for _ in 0..SNAPSHOTS {

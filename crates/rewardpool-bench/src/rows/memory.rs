@@ -1,7 +1,6 @@
 //! Memory of a large pool and of an idle service.
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use rewardpool_engine::Engine;
@@ -12,15 +11,12 @@ use crate::in_process::{InProcess, config};
 use crate::report::Report;
 use crate::table::float;
 
-const PATIENCE: Duration = Duration::from_secs(10);
-const POLL: Duration = Duration::from_millis(10);
-
 /// Row 17.
 pub(super) fn use_of_items_and_service(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let directory = bench.directory()?;
     let items = bench.scale.items;
     let data = directory.path().join("data");
-    InProcess::open(&config(&data, 4096), items)?.stop()?;
+    InProcess::open(&bench.config(&data, 4096), items)?.stop()?;
     let used = of_items(bench, &data)?;
     let names: u64 = (0..items).map(|item| format!("item-{item}").len() as u64).sum();
     let each = (float(used) - float(names)) / float(items.into());
@@ -52,13 +48,5 @@ pub(crate) fn report_memory(data: &Path) -> anyhow::Result<ExitCode> {
 
 fn of_idle_service(bench: &Bench, directory: &Path) -> anyhow::Result<u64> {
     let service = Running::service(&bench.service, &directory.join("service"), 6)?;
-    let address = service.address().trim_start_matches("http://");
-    let begun = Instant::now();
-    while std::net::TcpStream::connect(address).is_err() {
-        if begun.elapsed() > PATIENCE {
-            bail!("the service does not listen");
-        }
-        std::thread::sleep(POLL);
-    }
     service.resident_bytes().context("the service ended")
 }

@@ -6,7 +6,6 @@ use rewardpool_engine::{Engine, inspect};
 use rewardpool_load::{EnginePlan, Latencies, Watch, engine};
 
 use crate::bench::Bench;
-use crate::in_process::config;
 use crate::limits::read::{files, make_cold, read_all};
 use crate::report::{Recovery, Report};
 use crate::rounds::{Round, Rounds, alternate, median};
@@ -16,7 +15,7 @@ use crate::table::float;
 const FOREVER: Duration = Duration::from_hours(1);
 
 /// A log that ends cleanly.
-pub(super) struct Log {
+struct Log {
     directory: PathBuf,
     /// Segments and snapshots, with the bytes that hold something.
     files: Vec<(PathBuf, u64)>,
@@ -25,8 +24,8 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Fills a log with so many draws. Each commands draws `count`.
-    pub(super) fn fill(
+    /// Fills a log of one segment with so many draws. Each command draws `count`.
+    fn fill(
         bench: &Bench,
         directory: &Path,
         (items, count): (u32, u16),
@@ -74,7 +73,7 @@ impl Log {
     }
 
     /// Seconds of a whole start of a copy, since a start changes the log.
-    fn start(&self, beside: &Path) -> anyhow::Result<f64> {
+    fn start(&self, bench: &Bench, beside: &Path) -> anyhow::Result<f64> {
         if beside.exists() {
             std::fs::remove_dir_all(beside)?;
         }
@@ -85,7 +84,7 @@ impl Log {
             std::fs::File::open(beside.join(name))?.sync_all()?;
         }
         let begun = Instant::now();
-        let engine = Engine::open(&config(beside, 4096))?;
+        let engine = Engine::open(&bench.config(beside, 4096))?;
         let elapsed = begun.elapsed();
         engine.stop()?;
         Ok(elapsed.as_secs_f64())
@@ -97,10 +96,11 @@ pub(super) fn replay(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let directory = bench.directory()?;
     let rounds = bench.scale.rounds.min(3);
     let records = bench.scale.records;
-    let many = Log::fill(bench, &directory.path().join("thousands"), (6, 1000), 4 * records)?;
+    // The logs nearly fill their segment, as those of a service that runs for long do.
+    let many = Log::fill(bench, &directory.path().join("thousands"), (6, 1000), 12 * records)?;
     let (limit, ours) = alternate(rounds, || many.read(), || many.replay())?;
     report.add(12, "thousands", Some(limit.per_second()), ours.per_second());
-    let singles = Log::fill(bench, &directory.path().join("singles"), (6, 1), records)?;
+    let singles = Log::fill(bench, &directory.path().join("singles"), (6, 1), 6 * records)?;
     let (limit, ours) = alternate(rounds, || singles.read(), || singles.replay())?;
     report.add(12, "singles", Some(limit.per_second()), ours.per_second());
     let cold = |measure: fn(&Log) -> anyhow::Result<Round>| {
@@ -137,7 +137,7 @@ pub(super) fn start(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let (mut starts, mut reads, mut replays) = (Vec::new(), Rounds::default(), Rounds::default());
     for _ in 0..bench.scale.rounds.min(3) {
         reads.push(log.read()?);
-        starts.push(log.start(&directory.path().join("copy"))?);
+        starts.push(log.start(bench, &directory.path().join("copy"))?);
         replays.push(log.replay()?);
     }
     let seconds = |rounds: &Rounds| rounds.seconds_each() * float(log.draws);
@@ -159,7 +159,7 @@ pub(super) fn by_length(bench: &Bench) -> anyhow::Result<Vec<Recovery>> {
         for _ in 0..bench.scale.rounds.min(3) {
             read.push(log.read()?);
             replay.push(log.replay()?);
-            starts.push(log.start(&directory.path().join("copy"))?);
+            starts.push(log.start(bench, &directory.path().join("copy"))?);
         }
         let seconds = |rounds: &Rounds| rounds.seconds_each() * float(log.draws);
         recoveries.push(Recovery {

@@ -132,14 +132,18 @@ fn rot(format: Format, storage: StorageKind, items: usize) {
     copy_running(place.path(), unclean.path());
     engine.stop().unwrap();
     let last = inspect::load(place.path()).unwrap().0.last_request_id();
+    let mut told = 0;
     for source in [place.path(), unclean.path()] {
         let (state, _) = inspect::load(source).unwrap();
         assert_eq!(state.last_request_id(), last);
         let tally = damage_everything(&small(scratch.path()), &files(source), &picture(&state));
         let damages = u64::try_from(tally.same + tally.refused).unwrap();
         rewardpool_tally::record("T3 rot on files, verify and start agree", damages, damages, 0);
-        assert!(tally.same > 0 && tally.refused > 0 && tally.told > 0, "{tally:?}");
+        assert!(tally.same > 0 && tally.refused > 0, "{tally:?}");
+        told += tally.told;
     }
+    // A copy may be taken before there is a second snapshot, which a start could do without.
+    assert!(told > 0, "no damage was told beside a good start");
 }
 
 #[test]
