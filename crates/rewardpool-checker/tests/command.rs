@@ -28,7 +28,7 @@ fn the_exit_code_is_the_verdict() {
         segment_bytes: 1 << 16,
         mailbox_capacity: 8,
         batch_draws_max: 8,
-        scheduling: Scheduling::Auto,
+        scheduling: Scheduling::Normal,
     };
     Engine::open(&config).unwrap().stop().unwrap();
     let recorder = Recorder::create(&history).unwrap();

@@ -15,10 +15,13 @@ pub enum StorageKind {
 /// When the writer's thread gets a processor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scheduling {
-    /// Before all ordinary threads (`SCHED_FIFO`), where that is permitted.
-    Auto,
-    /// In its turn.
+    /// In its turn. It is woken when there is something to do and a processor for it, so that much
+    /// is done at once.
     Normal,
+    /// Before all ordinary threads (`SCHED_FIFO`), where that is permitted. It interrupts those that
+    /// make its work, so batches are smaller and less is done in a second; but it is not held up
+    /// while other programs use all processors.
+    Fifo,
 }
 
 /// How an engine is run. Every choice is made by the caller; there is no default.

@@ -25,7 +25,7 @@
 //!     segment_bytes: 1 << 20,
 //!     mailbox_capacity: 1024,
 //!     batch_draws_max: 16_384,
-//!     scheduling: Scheduling::Auto,
+//!     scheduling: Scheduling::Normal,
 //! })?;
 //! let catalog = Catalog::new(vec![
 //!     CatalogItem { id: ItemId::new("gold")?, weight: 1, quantity: Quantity::Limited(1) },

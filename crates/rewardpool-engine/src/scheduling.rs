@@ -72,10 +72,10 @@ impl fmt::Display for Why {
 pub(crate) fn schedule_this_thread(wanted: Scheduling) -> Scheduled {
     match wanted {
         Scheduling::Normal => Scheduled::Normal(Why::Configured),
-        Scheduling::Auto if available_parallelism().is_ok_and(|count| count.get() < 2) => {
+        Scheduling::Fifo if available_parallelism().is_ok_and(|count| count.get() < 2) => {
             Scheduled::Normal(Why::OneProcessor)
         }
-        Scheduling::Auto => match become_first() {
+        Scheduling::Fifo => match become_first() {
             Ok(()) => Scheduled::Fifo,
             Err(error) => Scheduled::Normal(Why::Refused(error.kind())),
         },
@@ -105,7 +105,7 @@ mod tests {
     fn the_thread_is_scheduled_as_is_told() {
         assert_eq!(schedule_this_thread(Scheduling::Normal), Scheduled::Normal(Why::Configured));
         assert_eq!(policy(), libc::SCHED_OTHER);
-        match schedule_this_thread(Scheduling::Auto) {
+        match schedule_this_thread(Scheduling::Fifo) {
             Scheduled::Fifo => {
                 assert_eq!(policy(), libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK);
                 // Or the runner of the tests would wait behind it.

@@ -147,7 +147,7 @@ fn config(directory: &Path, format: Format) -> EngineConfig {
         segment_bytes: SEGMENT_BYTES,
         mailbox_capacity: 1024,
         batch_draws_max: 16_384,
-        scheduling: Scheduling::Auto,
+        scheduling: Scheduling::Normal,
     }
 }
 

@@ -212,7 +212,7 @@ fn start(golden: &Golden, files: &Files, found: &Examination) {
         segment_bytes: 8 << 10,
         mailbox_capacity: 4,
         batch_draws_max: 1000,
-        scheduling: Scheduling::Auto,
+        scheduling: Scheduling::Normal,
     };
     match Engine::open(&config) {
         Ok(engine) if engine.recovery().fresh => {

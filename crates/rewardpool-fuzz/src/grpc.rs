@@ -96,7 +96,7 @@ impl Edge {
             segment_bytes: 64 << 10,
             mailbox_capacity: 64,
             batch_draws_max: 16_384,
-            scheduling: Scheduling::Auto,
+            scheduling: Scheduling::Normal,
         });
         let engine = engine.expect("an empty directory is set up");
         let config = Config::built_in();

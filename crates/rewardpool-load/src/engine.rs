@@ -97,7 +97,7 @@ impl EnginePlan {
             segment_bytes: self.segment_bytes,
             mailbox_capacity: in_flight.max(MAILBOX),
             batch_draws_max: self.batch_draws_max,
-            scheduling: Scheduling::Auto,
+            scheduling: Scheduling::Normal,
         }
     }
 

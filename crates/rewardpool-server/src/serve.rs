@@ -402,7 +402,7 @@ fn engine_config(config: &Config) -> EngineConfig {
         mailbox_capacity: *mailbox_capacity,
         batch_draws_max: number((*batch_draws_max).into()),
         scheduling: match scheduling {
-            Scheduling::Auto => engine::Scheduling::Auto,
+            Scheduling::Fifo => engine::Scheduling::Fifo,
             Scheduling::Normal => engine::Scheduling::Normal,
         },
     }
@@ -428,7 +428,7 @@ fn log_scheduling(scheduled: Scheduled) {
             %reason,
             "the thread that writes the log may not go before other threads: answers are late \
              while the processors are busy; permit it with CAP_SYS_NICE or with LimitRTPRIO=1 in \
-             the unit of systemd, or write `scheduling: normal` under `wal`"
+             the unit of systemd, or take `scheduling: fifo` out of the configuration"
         ),
         Scheduled::Normal(Why::Configured | Why::OneProcessor) | Scheduled::Fifo => {
             tracing::debug!(scheduling = scheduled.name(), "the thread that writes the log");

@@ -36,7 +36,7 @@ impl Directory {
             segment_bytes: 1 << 20,
             mailbox_capacity: 16,
             batch_draws_max: 1000,
-            scheduling: Scheduling::Auto,
+            scheduling: Scheduling::Normal,
         })
         .unwrap();
         let handle = engine.handle();

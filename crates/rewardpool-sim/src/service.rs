@@ -148,7 +148,7 @@ impl Settings {
             segment_bytes,
             mailbox_capacity: 1,
             batch_draws_max: usize::MAX,
-            scheduling: Scheduling::Auto,
+            scheduling: Scheduling::Normal,
         }
     }
 }

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Builder;
 use std::time::Duration;
 
-use rewardpool_engine::{EngineConfig, Handle, Request};
+use rewardpool_engine::{EngineConfig, Handle, Request, Scheduling};
 
 use crate::bench::Bench;
 use crate::children::Running;
@@ -34,9 +34,19 @@ struct Pair {
 
 impl Pair {
     fn open(bench: &Bench, items: u32, batch: usize) -> anyhow::Result<Self> {
+        Self::scheduled(bench, items, batch, Scheduling::Normal)
+    }
+
+    fn scheduled(
+        bench: &Bench,
+        items: u32,
+        batch: usize,
+        scheduling: Scheduling,
+    ) -> anyhow::Result<Self> {
         let directory = bench.directory()?;
         let file = ZeroFilled::new(directory.path(), bench.scale.segment_bytes)?;
-        let engine = InProcess::open(&bench.config(&directory.path().join("data"), batch), items)?;
+        let config = bench.config(&directory.path().join("data"), batch);
+        let engine = InProcess::open(&EngineConfig { scheduling, ..config }, items)?;
         Ok(Self { bare: BareDraws::new(items), file, engine, directory })
     }
 
@@ -123,9 +133,10 @@ pub(super) fn lone_caller(bench: &Bench, report: &mut Report) -> anyhow::Result<
     engine.stop()
 }
 
-/// Row 11: the same while others want both CPUs. The engine's thread takes what the system gives.
+/// Row 11: the same while others want both CPUs, with the engine's thread before them.
 pub(super) fn beside_hogs(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
-    let Pair { mut file, engine, directory: _directory, .. } = Pair::open(bench, 6, 4096)?;
+    let Pair { mut file, engine, directory: _directory, .. } =
+        Pair::scheduled(bench, 6, 4096, Scheduling::Fifo)?;
     let hogs = [Running::hog(&bench.myself)?, Running::hog(&bench.myself)?];
     let (mut first, mut ordinary, mut ours) =
         (Rounds::default(), Rounds::default(), Rounds::default());

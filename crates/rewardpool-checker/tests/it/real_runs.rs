@@ -330,7 +330,7 @@ fn run(directory: &Path, steps: &[Step], format: Format) -> Vec<Event> {
         segment_bytes: 1 << 16,
         mailbox_capacity: 64,
         batch_draws_max: 1024,
-        scheduling: Scheduling::Auto,
+        scheduling: Scheduling::Normal,
     };
     let keyed = Vec::new();
     let mut client = Client { config, recorder: &recorder, engine: None, serial: 0, keyed };

@@ -49,7 +49,7 @@ pub(crate) fn config(directory: &Path, format: Format, storage: StorageKind) -> 
         segment_bytes: SEGMENT_BYTES,
         mailbox_capacity: 1024,
         batch_draws_max: 16_384,
-        scheduling: Scheduling::Auto,
+        scheduling: Scheduling::Normal,
     }
 }
 

@@ -112,17 +112,17 @@ pub struct WalConfig {
     /// A batch is written at the latest after so many draws (`flush_after_n_draw`): 1 to
     /// 10 000 000. Default: 16 384.
     pub batch_draws_max: u32,
-    /// When the thread that writes gets a processor (`scheduling`). Default: auto.
+    /// When the thread that writes gets a processor (`scheduling`). Default: normal.
     pub scheduling: Scheduling,
 }
 
 /// When the thread that writes the log gets a processor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scheduling {
-    /// Before all ordinary threads, where that is permitted.
-    Auto,
     /// In its turn.
     Normal,
+    /// Before all ordinary threads, where that is permitted.
+    Fifo,
 }
 
 /// How records are written.
@@ -270,7 +270,7 @@ fn read_wal(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> WalConfig {
     const STORAGES: [(&str, StorageKind); 2] =
         [("file", StorageKind::File), ("mmap", StorageKind::Mmap)];
     const SCHEDULINGS: [(&str, Scheduling); 2] =
-        [("auto", Scheduling::Auto), ("normal", Scheduling::Normal)];
+        [("normal", Scheduling::Normal), ("fifo", Scheduling::Fifo)];
     let path = Path::Key(top.path, "wal");
     let section = reader.section_of(top, &path, "wal", keys::WAL);
     let size = Numbers { noun: "it", min: 64, max: 4_194_304, note: " kilobytes" };
@@ -285,7 +285,7 @@ fn read_wal(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> WalConfig {
         format: reader.choice_or(&section, "formatter", &FORMATS, RecordFormat::Binary),
         storage: reader.choice_or(&section, "storage", &STORAGES, StorageKind::File),
         batch_draws_max: u32::try_from(batch_draws_max).expect("at most 10 000 000"),
-        scheduling: reader.choice_or(&section, "scheduling", &SCHEDULINGS, Scheduling::Auto),
+        scheduling: reader.choice_or(&section, "scheduling", &SCHEDULINGS, Scheduling::Normal),
     }
 }
 

@@ -120,7 +120,7 @@ fn the_file_of_the_first_service_means_the_same() {
         format: RecordFormat::StringLine,
         storage: StorageKind::File,
         batch_draws_max: 200,
-        scheduling: Scheduling::Auto,
+        scheduling: Scheduling::Normal,
     };
     assert_eq!(config.wal, wal);
     assert!(config.grpc.enabled);
@@ -139,7 +139,7 @@ fn every_option_is_read() {
             format: RecordFormat::Json,
             storage: StorageKind::Mmap,
             batch_draws_max: 1,
-            scheduling: Scheduling::Normal,
+            scheduling: Scheduling::Fifo,
         },
         grpc: GrpcConfig {
             enabled: false,

@@ -1,5 +1,5 @@
-//! Goal: the thread that writes the log goes before ordinary threads where the system permits it,
-//! and where it does not the service says what to do and runs all the same.
+//! Goal: the thread that writes the log goes before ordinary threads where that is wanted and the
+//! system permits it, and where it does not the service says what to do and runs all the same.
 //! Method: the real service with and without the right, its threads read from `/proc`, what it says
 //! and what its status tells compared with that.
 use std::fs;
@@ -26,7 +26,7 @@ fn the_writer_goes_first_where_that_is_permitted() {
         return;
     }
     let home = tempfile::tempdir().unwrap();
-    let service = Setup::new(home.path(), &config("binary", "file")).start();
+    let service = Setup::new(home.path(), &first()).start();
     // The service takes the right if this process could, and there is another processor.
     let tried = Command::new("chrt").args(["-f", "1", "true"]).stderr(Stdio::null()).status();
     let is_permitted = tried.unwrap().success();
@@ -45,7 +45,7 @@ fn a_service_without_the_right_says_so_and_serves() {
         return;
     }
     let home = tempfile::tempdir().unwrap();
-    let service = without_the_right(Setup::new(home.path(), &config("binary", "file"))).start();
+    let service = without_the_right(Setup::new(home.path(), &first())).start();
     let is_alone = std::thread::available_parallelism().unwrap().get() < 2;
     check(&service, "normal", (SCHED_NORMAL, "0"), !is_alone);
     assert!(service.stop().success());
@@ -54,11 +54,16 @@ fn a_service_without_the_right_says_so_and_serves() {
 #[test]
 fn nothing_is_said_when_the_writer_is_meant_to_be_an_ordinary_thread() {
     let home = tempfile::tempdir().unwrap();
-    let text = config("binary", "file").replace("wal: {", "wal: { scheduling: normal,");
-    assert!(text.contains("scheduling"), "{text}");
-    let service = Setup::new(home.path(), &text).start();
+    let service = Setup::new(home.path(), &config("binary", "file")).start();
     check(&service, "normal", (SCHED_NORMAL, "0"), false);
     assert!(service.stop().success());
+}
+
+/// A configuration in which the writer goes first.
+fn first() -> String {
+    let text = config("binary", "file").replace("wal: {", "wal: { scheduling: fifo,");
+    assert!(text.contains("scheduling"), "{text}");
+    text
 }
 
 /// The same service without the right to real-time priorities; the process stays the same one.
