@@ -212,6 +212,8 @@ fn the_loss_of_the_last_segments_is_noticed() {
     let engine = Engine::open(&config(place.path())).unwrap();
     let handle = engine.handle();
     let many = handle.create_pool(pool_of("many", long_items(2000, 3)), PATIENCE).unwrap();
+    // The segments that follow are much shorter than this snapshot, so there is no other one.
+    handle.take_snapshot(PATIENCE).unwrap();
     for _ in 0..100 {
         handle.draw(draws(many, 1), PATIENCE).unwrap();
     }
