@@ -1,13 +1,19 @@
 //! A memory map of the same zero-filled files, made durable with `msync`.
 //!
+//! A process that is killed while it copies bytes into a map leaves any part of them behind, not
+//! whole sectors as a write to a file does. So the beginning of the bytes is copied last, by which
+//! the reader knows an unfinished batch.
+//!
 //! The files are written full of zeros with ordinary writes before they are mapped: a map of a
 //! sparse file dies with SIGBUS when the disk is full, a map of allocated blocks does not.
 use std::fs::OpenOptions;
 use std::io;
+use std::sync::atomic::{Ordering, fence};
 
 use memmap2::MmapMut;
 
 use super::{FileStorage, Storage, StorageFile};
+use crate::batch::BEGINNING;
 
 /// A directory of the file system whose segments are written through a memory map.
 #[derive(Debug)]
@@ -74,7 +80,11 @@ impl StorageFile for MappedFile {
                 "write beyond the mapped file",
             ));
         };
-        target.copy_from_slice(bytes);
+        let (last, first) = target.split_at_mut(BEGINNING.min(bytes.len()));
+        first.copy_from_slice(&bytes[last.len()..]);
+        // Whoever reads the file after a kill sees the copies in this order.
+        fence(Ordering::Release);
+        last.copy_from_slice(&bytes[..last.len()]);
         let (first, last) = self.dirty.unwrap_or((start, end));
         self.dirty = Some((first.min(start), last.max(end)));
         Ok(())

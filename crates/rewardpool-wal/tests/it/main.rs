@@ -8,6 +8,7 @@
 
 mod contract;
 mod journal;
+mod killed;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod rot;
