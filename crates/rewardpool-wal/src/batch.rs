@@ -13,9 +13,6 @@ use rewardpool_mutant::{Mutant, is_on};
 pub const SECTOR: usize = 512;
 /// Bytes of a batch's header.
 pub(crate) const HEADER_BYTES: usize = 64;
-/// The first bytes of a header, with its magic. Where a write can stop at any byte they are written
-/// last, so that a batch which begins with zeros was never finished.
-pub(crate) const BEGINNING: usize = 8;
 /// A byte that is not zero, behind the payload.
 const TRAILER: u8 = 0xA5;
 const MAGIC: u32 = u32::from_le_bytes(*b"RPB1");

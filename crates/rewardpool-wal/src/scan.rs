@@ -8,15 +8,11 @@
 //! - a header of a later batch behind the place where a batch is missing proves damage;
 //! - a written header sector without an intact header, or an intact header whose payload sectors
 //!   were all written but do not match, is damage;
-//! - a header that begins with zeros was not finished: a process that is killed while it copies a
-//!   batch into a memory map leaves any part of it behind, but it copies the beginning last;
 //! - what remains is a batch of which some sector never reached the disk: torn, never acknowledged.
 use rewardpool_mutant::{Mutant, is_on};
 use sha2::{Digest as _, Sha256};
 
-use crate::batch::{
-    BEGINNING, Batch, HEADER_BYTES, SECTOR, SealedHeader, batch_bytes, content_bytes,
-};
+use crate::batch::{Batch, HEADER_BYTES, SECTOR, SealedHeader, batch_bytes, content_bytes};
 use crate::error::{Error, Fault};
 use crate::layout::segment_name;
 use crate::segment::SegmentHeader;
@@ -132,7 +128,6 @@ fn judge_end(
     };
     let torn = Torn { offset: offset as u64, bytes: last as u64 + 1 };
     let is_zero_sector = is_zero(&rest[..SECTOR.min(rest.len())]);
-    let is_unfinished = is_zero(&rest[..BEGINNING.min(rest.len())]);
     if is_on(Mutant::DamageIsEnd) || (is_zero_sector && is_on(Mutant::ZerosAreEnd)) {
         return Ok(Some(torn));
     }
@@ -142,7 +137,7 @@ fn judge_end(
             return corrupt(Fault::Hole);
         }
     }
-    if is_unfinished {
+    if is_zero_sector {
         return Ok(Some(torn));
     }
     let Some(sealed) = SealedHeader::read(rest) else {

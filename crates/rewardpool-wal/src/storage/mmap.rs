@@ -1,8 +1,9 @@
 //! A memory map of the same zero-filled files, made durable with `msync`.
 //!
 //! A process that is killed while it copies bytes into a map leaves any part of them behind, not
-//! whole sectors as a write to a file does. So the beginning of the bytes is copied last, by which
-//! the reader knows an unfinished batch.
+//! whole sectors as a write to a file does. So the first sector is copied last: until then it is full
+//! of zeros, by which the reader knows an unfinished batch. What remains are the few nanoseconds in
+//! which that one sector is copied.
 //!
 //! The files are written full of zeros with ordinary writes before they are mapped: a map of a
 //! sparse file dies with SIGBUS when the disk is full, a map of allocated blocks does not.
@@ -13,7 +14,7 @@ use std::sync::atomic::{Ordering, fence};
 use memmap2::MmapMut;
 
 use super::{FileStorage, Storage, StorageFile};
-use crate::batch::BEGINNING;
+use crate::batch::SECTOR;
 
 /// A directory of the file system whose segments are written through a memory map.
 #[derive(Debug)]
@@ -80,7 +81,7 @@ impl StorageFile for MappedFile {
                 "write beyond the mapped file",
             ));
         };
-        let (last, first) = target.split_at_mut(BEGINNING.min(bytes.len()));
+        let (last, first) = target.split_at_mut(SECTOR.min(bytes.len()));
         first.copy_from_slice(&bytes[last.len()..]);
         // Whoever reads the file after a kill sees the copies in this order.
         fence(Ordering::Release);
