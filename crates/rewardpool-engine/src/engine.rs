@@ -89,8 +89,12 @@ impl Engine {
         }
         let mut compactor =
             Compactor::new(storage, closed_segments, failing, Arc::clone(&progress));
-        let handle =
-            Handle { mailbox, pools: Arc::clone(&registry), progress: Arc::clone(&progress) };
+        let handle = Handle {
+            mailbox,
+            pools: Arc::clone(&registry),
+            progress: Arc::clone(&progress),
+            ended: ended.clone(),
+        };
         let recovery = started.report.clone();
         let writer = started.into_writer(config, supply, closed, registry, progress);
         let inputs = Inputs { requests, stops, failures: failures.clone() };

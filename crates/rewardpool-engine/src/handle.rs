@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TrySendError, select};
 use rewardpool_core::command::{AdminCommand, DrawCommand};
 use rewardpool_core::ids::{Outcome, PoolNumber, RequestId};
 use rewardpool_core::name::{ItemId, PoolId};
@@ -18,6 +18,8 @@ pub struct Handle {
     pub(crate) mailbox: Sender<Submission>,
     pub(crate) pools: Arc<PoolRegistry>,
     pub(crate) progress: Arc<Progress>,
+    /// Disconnected when the writer has ended.
+    pub(crate) ended: Receiver<()>,
 }
 
 /// A draw's result for callers in the same process.
@@ -75,8 +77,17 @@ impl Handle {
             None => self.mailbox.send(submission).map_err(|_| Refusal::Stopping),
         };
         sent?;
-        let (answer, reply) = replies.recv().map_err(|_| Refusal::OutcomeUnknown)?.into_single();
+        let (answer, reply) = self.wait(&replies)?.into_single();
         Ok((answer?, reply))
+    }
+
+    /// Waits for a reply. What is handed over in the moment in which the writer ends may stay in the
+    /// mailbox for ever; all other replies are there before the writer has ended.
+    fn wait(&self, replies: &Receiver<Reply>) -> Result<Reply, Refusal> {
+        select! {
+            recv(replies) -> reply => reply.map_err(|_| Refusal::OutcomeUnknown),
+            recv(self.ended) -> _ => replies.try_recv().map_err(|_| Refusal::OutcomeUnknown),
+        }
     }
 
     /// Draws. Returns after the draw is on disk.
