@@ -387,8 +387,8 @@ impl Pool {
         outcomes.len() - before
     }
 
-    /// Takes one unit for an award. True when it was the last one. Every award goes through here, live and in replay. The sums
-    /// and counters follow when the awards of the command are settled.
+    /// Takes one unit for an award. True when it was the last one. Every award goes through here, live
+    /// and in replay. The sums and counters follow when the awards of the command are settled.
     #[inline]
     fn take(&mut self, item: ItemIndex, taken: &mut Taken) -> Result<bool, Violation> {
         let Some(stock) = self.stock.get_mut(item.as_usize()) else {
