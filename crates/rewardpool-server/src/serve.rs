@@ -17,12 +17,13 @@ use rewardpool_core::view::ItemState;
 use rewardpool_engine as engine;
 use rewardpool_engine::{
     Answer, Chain, Engine, EngineConfig, EngineError, Handle, NewPool, PoolPage, Refusal, Request,
-    Scheduled, Why,
+    Scheduled, Why, inspect,
 };
 use rewardpool_proto::FILE_DESCRIPTOR_SET;
 use rewardpool_proto::encoded::seed::reward_pool_service_server::RewardPoolServiceServer;
 use rewardpool_proto::encoded::v1::reward_pool_server::RewardPoolServer;
 use rewardpool_proto::v1::pool_admin_server::PoolAdminServer;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tonic::service::Routes;
@@ -53,6 +54,8 @@ const REQUEST_BYTES_MAX: usize = 16 * 1024;
 const ADMIN_REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long one step of the start may take in the engine.
 const START_PATIENCE: Duration = Duration::from_mins(1);
+/// Connections that wait to be accepted; the system may allow fewer.
+const WAITING_CONNECTIONS_MAX: i32 = 4096;
 /// Items that are read at once to compare a catalogue.
 const COMPARED_ITEMS: usize = 5000;
 
@@ -174,9 +177,13 @@ pub struct Service {
 
 impl Service {
     /// Recovers the engine, creates the pools that it does not know yet, and listens.
+    ///
+    /// The address is taken first, so that one that is in use leaves no new directory behind. Who
+    /// connects before all is ready is refused, because only then it is listened on.
     pub fn open(config: &Config) -> Result<Self, ServeError> {
+        let socket = if config.grpc.enabled { Some(take_address(config)?) } else { None };
         let engine = Engine::open(&engine_config(config))?;
-        match Self::around(&engine, config) {
+        match Self::around(&engine, socket, config) {
             Ok((listener, info)) => {
                 let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
                 let drain_timeout = config.drain_timeout;
@@ -197,17 +204,15 @@ impl Service {
 
     fn around(
         engine: &Engine,
+        socket: Option<Socket>,
         config: &Config,
     ) -> Result<(Option<TcpListener>, StatusInfo), ServeError> {
         log_recovery(engine.recovery());
         log_scheduling(engine.scheduled());
         create_pools(&engine.handle(), &config.pools)?;
         let address = config.grpc.listen_address;
-        let listener = if config.grpc.enabled {
-            Some(bind(address).map_err(|source| ServeError::Bind { address, source })?)
-        } else {
-            None
-        };
+        let listener = socket.map(listen).transpose();
+        let listener = listener.map_err(|source| ServeError::Bind { address, source })?;
         Ok((listener, status_info(engine, config)))
     }
 
@@ -352,10 +357,28 @@ fn services(edge: Edge, info: StatusInfo, health: HealthReporter, has_reflection
     routes.add_service(reflection)
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+/// Takes the address of the configuration without listening yet. A service that has the directory as
+/// well is told instead of the address: it is started a second time.
+fn take_address(config: &Config) -> Result<Socket, ServeError> {
+    let address = config.grpc.listen_address;
+    bind(address).map_err(|source| match inspect::check_unlocked(&config.working_dir) {
+        Err(error) if error.is_locked() => error.into(),
+        Err(_) | Ok(()) => ServeError::Bind { address, source },
+    })
+}
+
+fn bind(address: SocketAddr) -> io::Result<Socket> {
+    let socket =
+        Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    // Connections of an earlier service that are still ending do not keep the address.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn listen(socket: Socket) -> io::Result<TcpListener> {
+    socket.listen(WAITING_CONNECTIONS_MAX)?;
+    Ok(socket.into())
 }
 
 fn incoming(listener: &TcpListener) -> io::Result<TcpIncoming> {
