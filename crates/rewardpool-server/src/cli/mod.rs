@@ -10,6 +10,7 @@ mod draw;
 mod failure;
 mod output;
 mod pool;
+mod running;
 mod serve;
 mod service;
 mod snapshot;
@@ -18,6 +19,10 @@ mod status;
 mod update;
 mod verify;
 mod wal;
+
+use std::env;
+use std::ffi::OsString;
+use std::process::ExitCode;
 
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -78,6 +83,17 @@ struct Global {
     output: Format,
 }
 
+impl Global {
+    /// For a command that reads either a service or a directory.
+    fn refuse_addr_with_dir(&self) -> Result<(), Failure> {
+        if self.is_addr_given {
+            let what = "--dir reads a directory, and --addr names a service";
+            return Err(Failure::usage(what, "leave out one of them"));
+        }
+        Ok(())
+    }
+}
+
 #[derive(Subcommand, Debug)]
 enum Command {
     Serve(serve::ServeArgs),
@@ -109,31 +125,41 @@ struct NoteArgs {
     reason: String,
 }
 
+/// Does what the arguments of this process ask for.
+pub(crate) fn main() -> ExitCode {
+    let arguments: Vec<OsString> = env::args_os().collect();
+    output::look_at_terminal();
+    match Cli::parse_arguments(&arguments).and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report(Format::of_arguments(arguments.iter().map(OsString::as_os_str)))
+        }
+    }
+}
+
 impl Cli {
-    /// Reads the arguments of this process.
-    pub(crate) fn parse_arguments() -> Result<Self, Failure> {
-        let matches = Self::command().try_get_matches()?;
+    fn parse_arguments(arguments: &[OsString]) -> Result<Self, Failure> {
+        let matches = Self::command().try_get_matches_from(arguments)?;
         let mut cli = Self::from_arg_matches(&matches)?;
         cli.global.is_addr_given = matches.value_source("addr") == Some(ValueSource::CommandLine);
         Ok(cli)
     }
 }
 
-/// Does what was asked for.
-pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+fn run(cli: Cli) -> Result<(), Failure> {
     let Global { ref addr, output, .. } = cli.global;
     match cli.command {
         None => serve::run(&serve::ServeArgs::default()),
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Draw(args)) => draw::run(args, addr, output),
-        Some(Command::State(args)) => state::run(&args, addr, output),
+        Some(Command::State(args)) => state::run(&args, &cli.global),
         Some(Command::Update(args)) => update::run(args, addr, output),
         Some(Command::Pool(command)) => pool::run(command, addr, output),
         Some(Command::Snapshot(command)) => snapshot::run(&command, addr, output),
         Some(Command::Status(args)) => status::run(&args, addr, output),
         Some(Command::Wal(command)) => wal::run(&command, output),
         Some(Command::Verify(args)) => verify::verify(&args, output),
-        Some(Command::Config(command)) => config::run(&command, output),
+        Some(Command::Config(command)) => config::run(&command, &cli.global),
         Some(Command::Bench(command)) => bench::run(&command, &cli.global),
     }
 }

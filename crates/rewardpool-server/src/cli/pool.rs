@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use rewardpool_core::selector::SelectorKind;
 use rewardpool_proto::v1::{
-    AddItemRequest, CatalogItem, ClosePoolRequest, CreatePoolRequest, KeyLimits, ListPoolsRequest,
-    PausePoolRequest, PoolSummary, ResumePoolRequest, RetireItemRequest, Selector,
+    AddItemRequest, CatalogItem, ClosePoolRequest, CreatePoolRequest, KeyLimits, PausePoolRequest,
+    PoolSummary, ResumePoolRequest, RetireItemRequest, Selector,
 };
 use rewardpool_server::config::{Config, PoolConfig};
 use serde_json::{Value, json};
 
 use super::failure::exit;
 use super::output::{self, Align, Format, Table};
+use super::running::list_pools;
 use super::service::{Address, Service, with_service};
 use super::state::table_status;
 use super::update::WEIGHT_MAX;
@@ -25,8 +26,9 @@ Examples:
   rewardpool pool pause summer --reason \"wrong odds\"";
 const LS_EXAMPLES: &str = "Example:\n  rewardpool pool ls -o json";
 const CREATE_EXAMPLES: &str = "\
-Example:
+Examples:
   rewardpool pool create --file summer.yaml
+  rewardpool pool create --file rewardpool.yaml --pool summer
 
 where summer.yaml is written like the configuration of the service (`rewardpool config init`):
   pool:
@@ -44,8 +46,6 @@ const PAUSE_EXAMPLES: &str = "Example:\n  rewardpool pool pause summer --reason 
 const RESUME_EXAMPLES: &str = "Example:\n  rewardpool pool resume summer";
 const CLOSE_EXAMPLES: &str = "Example:\n  rewardpool pool close summer --reason \"event is over\"";
 
-const PAGE_SIZE: i32 = 5000;
-
 /// List, create and change pools
 #[derive(Subcommand, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -59,6 +59,9 @@ pub(crate) enum PoolCommand {
         /// A YAML file with `pool` or `pools`, as in a configuration; the rest of it is not used
         #[arg(long)]
         file: PathBuf,
+        /// Create only this pool of the file
+        #[arg(long, value_name = "POOL")]
+        pool: Option<String>,
     },
     /// Add an item to a pool
     #[command(after_help = ADD_EXAMPLES)]
@@ -144,10 +147,10 @@ fn parse_units(text: &str) -> Result<i64, &'static str> {
 pub(crate) fn run(command: PoolCommand, address: &Address, format: Format) -> Result<(), Failure> {
     match command {
         PoolCommand::Ls => {
-            let pools = with_service(address, list)?;
+            let pools = with_service(address, list_pools)?;
             output::print(format, || list_table(&pools), || list_json(&pools))
         }
-        PoolCommand::Create { file } => create(&file, address, format),
+        PoolCommand::Create { file, pool } => create(&file, pool.as_deref(), address, format),
         PoolCommand::AddItem { .. }
         | PoolCommand::RetireItem { .. }
         | PoolCommand::Pause { .. }
@@ -196,21 +199,6 @@ async fn change(service: &Service, command: PoolCommand) -> Result<Changed, Fail
     }
 }
 
-async fn list(service: &Service) -> Result<Vec<PoolSummary>, Failure> {
-    let mut pools = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = ListPoolsRequest { page_size: PAGE_SIZE, page_token };
-        let answer = service.players().list_pools(request).await;
-        let mut page = answer.map_err(|status| Failure::status(&status))?.into_inner();
-        pools.append(&mut page.pools);
-        if page.next_page_token.is_empty() {
-            return Ok(pools);
-        }
-        page_token = page.next_page_token;
-    }
-}
-
 fn list_table(pools: &[PoolSummary]) -> String {
     let mut table = Table::new([
         ("POOL", Align::Left),
@@ -227,11 +215,11 @@ fn list_table(pools: &[PoolSummary]) -> String {
             pool.pool.clone(),
             table_status(pool.status()).to_owned(),
             pool.catalog_version.to_string(),
-            pool.item_count.to_string(),
-            pool.draws.to_string(),
-            pool.awards.to_string(),
-            pool.empties.to_string(),
-            pool.total_weight.to_string(),
+            output::count(pool.item_count),
+            output::count(pool.draws),
+            output::count(pool.awards),
+            output::count(pool.empties),
+            output::count(pool.total_weight),
         ]);
     }
     table.render()
@@ -254,9 +242,21 @@ fn list_json(pools: &[PoolSummary]) -> Value {
 }
 
 /// Creates the pools of a file one after another. Those before a refused one stay, and are told.
-fn create(file: &Path, address: &Address, format: Format) -> Result<(), Failure> {
-    let config = Config::load(file)?;
+fn create(
+    file: &Path,
+    only: Option<&str>,
+    address: &Address,
+    format: Format,
+) -> Result<(), Failure> {
+    let mut config = Config::load(file)?;
     let shown = file.display();
+    if let Some(only) = only {
+        config.pools.retain(|pool| pool.spec.id.as_str() == only);
+    }
+    if let (Some(only), []) = (only, &config.pools[..]) {
+        let what = format!("{shown} has no pool {only:?}");
+        return Err(Failure::new(exit::CONFIG, what, "choose a pool that is in the file"));
+    }
     if config.pools.is_empty() {
         return Err(Failure::new(exit::CONFIG, format!("{shown} has no pool"), "write a `pool`"));
     }

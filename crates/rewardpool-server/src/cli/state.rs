@@ -2,26 +2,21 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use rewardpool_core::command::PoolStatus as CoreStatus;
-use rewardpool_core::state::State;
-use rewardpool_core::view::PoolView;
 use rewardpool_engine::inspect;
-use rewardpool_proto::v1::{GetStateRequest, GetStateResponse, ItemState, PoolStatus};
+use rewardpool_proto::v1::{GetStateResponse, ItemState, PoolStatus};
 use serde_json::{Value, json};
 
-use super::Failure;
 use super::directory::read_directory;
-use super::failure::exit;
-use super::output::{self, Align, Format, Table};
-use super::service::{Address, Service, with_service};
+use super::output::{self, Align, Table};
+use super::running::{pool_of_directory, read_pool};
+use super::service::with_service;
+use super::{Failure, Global};
 
 const EXAMPLES: &str = "\
 Examples:
   rewardpool state                          Of the running service
   rewardpool state --pool summer -o json
   rewardpool state --dir ./rewardpool-data  Of a stopped service, from its files";
-
-const PAGE_SIZE: i32 = 5000;
 
 /// Show what is left in a pool, with the odds of each item
 #[derive(Args, Debug)]
@@ -35,93 +30,18 @@ pub(crate) struct StateArgs {
     dir: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &StateArgs, address: &Address, format: Format) -> Result<(), Failure> {
+pub(crate) fn run(args: &StateArgs, global: &Global) -> Result<(), Failure> {
     let state = match &args.dir {
         Some(directory) => {
+            global.refuse_addr_with_dir()?;
             let (state, _) = read_directory(directory, inspect::load)?;
-            of_directory(&state, &args.pool)?
+            pool_of_directory(&state, &args.pool)?
         }
-        None => with_service(address, async |service| of_service(service, &args.pool).await)?,
+        None => with_service(&global.addr, async |service| {
+            read_pool(service, &args.pool, usize::MAX).await
+        })?,
     };
-    output::print(format, || table(&state), || json(&state))
-}
-
-/// Reads all pages. The totals are those of the last one.
-async fn of_service(service: &Service, pool: &str) -> Result<GetStateResponse, Failure> {
-    let mut items = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = GetStateRequest { pool: pool.to_owned(), page_size: PAGE_SIZE, page_token };
-        let answer = service.players().get_state(request).await;
-        let mut page = answer.map_err(|status| Failure::status(&status))?.into_inner();
-        items.append(&mut page.items);
-        if page.next_page_token.is_empty() {
-            return Ok(GetStateResponse { items, ..page });
-        }
-        page_token = page.next_page_token;
-    }
-}
-
-/// The same from a state that was read from files. The rule for an empty name is the service's.
-fn of_directory(state: &State, pool: &str) -> Result<GetStateResponse, Failure> {
-    let mut pools = state.pools();
-    let found = match pool {
-        "" if pools.len() == 1 => pools.next(),
-        "" => pools.find(|pool| pool.names.id().as_str() == "default"),
-        name => pools.find(|pool| pool.names.id().as_str() == name),
-    };
-    let Some(pool) = found else {
-        let names: Vec<&str> =
-            state.names().pools().iter().map(|pool| pool.id().as_str()).take(20).collect();
-        let what = if pool.is_empty() {
-            "UNKNOWN_POOL: there is not one pool, and none is called `default`".to_owned()
-        } else {
-            format!("UNKNOWN_POOL: there is no pool {pool:?}")
-        };
-        let hint = if names.is_empty() {
-            "the directory has no pools".to_owned()
-        } else {
-            format!("choose one with --pool: {}", names.join(", "))
-        };
-        return Err(Failure::new(exit::REFUSED, what, hint));
-    };
-    Ok(GetStateResponse {
-        pool: pool.names.id().as_str().to_owned(),
-        status: match pool.status {
-            CoreStatus::Active => PoolStatus::Active,
-            CoreStatus::Paused => PoolStatus::Paused,
-            CoreStatus::Closed => PoolStatus::Closed,
-        }
-        .into(),
-        lsn: state.last_lsn(),
-        catalog_version: pool.catalog_version,
-        last_request_id: state.last_request_id(),
-        draws: pool.draws,
-        awards: pool.awards,
-        empties: pool.empties,
-        total_weight: pool.available_weight,
-        items: items_of_directory(state, &pool),
-        next_page_token: String::new(),
-        item_count: u64::try_from(pool.item_count).expect("a catalogue is bounded"),
-    })
-}
-
-fn items_of_directory(state: &State, pool: &PoolView<'_>) -> Vec<ItemState> {
-    let items = state.items(pool.number, 0, usize::MAX).expect("the pool was found just now");
-    let name = |index| pool.names.items().get(index).expect("each item has a name");
-    items
-        .map(|item| ItemState {
-            item_id: name(item.index).as_str().to_owned(),
-            weight: item.weight,
-            quantity: item.quantity.to_number(),
-            awarded: item.awarded,
-            granted: item.granted.map_or(-1, |granted| {
-                i64::try_from(granted).expect("granted units are below 2^63")
-            }),
-            retired: item.retired,
-            drawable: item.effective_weight > 0,
-        })
-        .collect()
+    output::print(global.output, || table(&state), || json(&state))
 }
 
 fn status_name(state: &GetStateResponse) -> &'static str {
@@ -160,8 +80,8 @@ fn table(state: &GetStateResponse) -> String {
             item.item_id.clone(),
             output::quantity(item.quantity),
             output::quantity(item.granted),
-            item.awarded.to_string(),
-            item.weight.to_string(),
+            output::count(item.awarded),
+            output::count(item.weight),
             output::percent(odds, state.total_weight),
             if item.retired { "retired" } else { "" }.to_owned(),
         ]);
@@ -231,14 +151,5 @@ mod tests {
             ]
         );
         assert_eq!(json(&state)["status"], "POOL_STATUS_ACTIVE");
-    }
-
-    #[test]
-    fn a_directory_without_the_pool_is_told_so() {
-        let Err(Failure::Told { what, hint, .. }) = of_directory(&State::new(), "summer") else {
-            panic!("there is no pool");
-        };
-        assert!(what.contains("summer"));
-        assert!(hint.contains("no pools"));
     }
 }

@@ -32,7 +32,7 @@ pub struct RunningPool {
     pub status: PoolStatus,
     /// Version of its catalogue.
     pub catalog_version: u64,
-    /// All its items, retired ones included.
+    /// All its items, retired ones included. Not looked at when the file does not have the pool.
     pub items: Vec<RunningItem>,
 }
 
@@ -94,8 +94,6 @@ pub enum PoolDifference {
         pool: String,
         /// Whether it draws.
         status: PoolStatus,
-        /// Items, retired ones included.
-        item_count: usize,
     },
     /// Both have it, and its items or its status differ: in a file a pool is active.
     Changed {
@@ -226,11 +224,8 @@ impl Difference {
         let missing = running
             .iter()
             .filter(|pool| pool.status != PoolStatus::Closed && !in_file.contains(&*pool.id));
-        let missing = missing.map(|pool| PoolDifference::Missing {
-            pool: pool.id.clone(),
-            status: pool.status,
-            item_count: pool.items.len(),
-        });
+        let missing = missing
+            .map(|pool| PoolDifference::Missing { pool: pool.id.clone(), status: pool.status });
         Self { pools: of_file.chain(missing).collect() }
     }
 

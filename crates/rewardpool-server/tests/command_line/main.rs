@@ -2,6 +2,7 @@
 //! can use. Method: the real program is run, on files and against a real service of its own.
 #![expect(clippy::unwrap_used, reason = "a test may end by it, in its own functions too")]
 
+mod config_diff;
 mod program;
 mod serve;
 mod service;

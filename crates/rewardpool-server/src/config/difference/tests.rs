@@ -123,11 +123,7 @@ fn each_kind_of_difference_is_told() {
             items,
         },
         PoolDifference::New(file[1].clone()),
-        PoolDifference::Missing {
-            pool: "old".to_owned(),
-            status: PoolStatus::Paused,
-            item_count: 1,
-        },
+        PoolDifference::Missing { pool: "old".to_owned(), status: PoolStatus::Paused },
     ];
     assert_eq!(difference.pools, expected);
 }
