@@ -93,6 +93,7 @@ const COMMANDS: &[&str] = &[
     "config init",
     "config check",
     "config diff",
+    "simulate",
     "bench",
     "bench engine",
     "bench grpc",

@@ -8,11 +8,13 @@ mod config;
 mod directory;
 mod draw;
 mod failure;
+mod interrupt;
 mod output;
 mod pool;
 mod running;
 mod serve;
 mod service;
+mod simulate;
 mod snapshot;
 mod state;
 mod status;
@@ -110,6 +112,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    Simulate(simulate::SimulateArgs),
     #[command(subcommand)]
     Bench(bench::BenchCommand),
 }
@@ -160,6 +163,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Wal(command)) => wal::run(&command, output),
         Some(Command::Verify(args)) => verify::verify(&args, output),
         Some(Command::Config(command)) => config::run(&command, &cli.global),
+        Some(Command::Simulate(args)) => simulate::run(&args, &cli.global),
         Some(Command::Bench(command)) => bench::run(&command, &cli.global),
     }
 }

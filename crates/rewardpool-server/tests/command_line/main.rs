@@ -6,3 +6,4 @@ mod config_diff;
 mod program;
 mod serve;
 mod service;
+mod simulate;
