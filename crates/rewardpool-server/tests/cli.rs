@@ -99,6 +99,8 @@ const COMMANDS: &[&str] = &[
     "bench grpc",
     "bench recovery",
     "bench compare",
+    "completions",
+    "man",
 ];
 
 fn words<'a>(command: &'a str, more: &[&'a str]) -> Vec<&'a str> {

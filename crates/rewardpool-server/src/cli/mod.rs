@@ -4,11 +4,14 @@
 //! talks to a running service (`service.rs`) or reads a working directory (`directory.rs`), never
 //! both. How a command ends stands in `failure.rs`, how data is written in `output.rs`.
 mod bench;
+mod complete;
+mod completions;
 mod config;
 mod directory;
 mod draw;
 mod failure;
 mod interrupt;
+mod man;
 mod output;
 mod pool;
 mod running;
@@ -25,14 +28,16 @@ mod wal;
 use std::env;
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap_complete::ArgValueCompleter;
 
 pub(crate) use self::failure::Failure;
 
 use self::output::Format;
-use self::service::Address;
+use self::service::{Address, DEFAULT_TIMEOUT, DEFAULT_URL, parse_timeout};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,12 +71,19 @@ struct Global {
         global = true,
         value_name = "URL",
         env = "REWARDPOOL_ADDR",
-        default_value = "http://127.0.0.1:50051"
+        hide_env_values = true,
+        default_value = DEFAULT_URL
     )]
     addr: Address,
     /// Whether the command line itself names the service.
     #[arg(skip)]
     is_addr_given: bool,
+    /// How long a call of the service may take
+    #[arg(
+        long, global = true, value_name = "TIME", env = "REWARDPOOL_TIMEOUT",
+        hide_env_values = true, default_value = DEFAULT_TIMEOUT, value_parser = parse_timeout
+    )]
+    timeout: Duration,
     /// How data is printed: `table` or `json`
     #[arg(
         short,
@@ -115,6 +127,30 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+/// Which pool is meant.
+#[derive(Args, Debug)]
+struct PoolOption {
+    /// The pool; without it the only one, or `default`
+    #[arg(
+        long, default_value = "", hide_default_value = true, env = "REWARDPOOL_POOL",
+        hide_env_values = true, add = ArgValueCompleter::new(complete::pools)
+    )]
+    pool: String,
+}
+
+/// The same for a command of which the pool is the only subject.
+#[derive(Args, Debug)]
+struct PoolArgument {
+    /// The pool; without it the only one, or `default`
+    #[arg(
+        default_value = "", hide_default_value = true, env = "REWARDPOOL_POOL",
+        hide_env_values = true, add = ArgValueCompleter::new(complete::pools)
+    )]
+    pool: String,
 }
 
 /// Who changes something, and why. Both are kept in the log.
@@ -130,6 +166,9 @@ struct NoteArgs {
 
 /// Does what the arguments of this process ask for.
 pub(crate) fn main() -> ExitCode {
+    if let Some(code) = completions::answer_shell() {
+        return code;
+    }
     let arguments: Vec<OsString> = env::args_os().collect();
     output::look_at_terminal();
     match Cli::parse_arguments(&arguments).and_then(run) {
@@ -144,6 +183,7 @@ impl Cli {
     fn parse_arguments(arguments: &[OsString]) -> Result<Self, Failure> {
         let matches = Self::command().try_get_matches_from(arguments)?;
         let mut cli = Self::from_arg_matches(&matches)?;
+        cli.global.addr = cli.global.addr.with_timeout(cli.global.timeout);
         cli.global.is_addr_given = matches.value_source("addr") == Some(ValueSource::CommandLine);
         Ok(cli)
     }
@@ -165,6 +205,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Config(command)) => config::run(&command, &cli.global),
         Some(Command::Simulate(args)) => simulate::run(&args, &cli.global),
         Some(Command::Bench(command)) => bench::run(&command, &cli.global),
+        Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Man(args)) => man::run(&args, output),
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use serde_json::Value;
-use terminal_size::{Width, terminal_size_of};
+use terminal_size::{Height, Width, terminal_size_of};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr};
 
 use super::Failure;
@@ -65,6 +65,8 @@ struct Terminal {
     has_styles: bool,
     /// How many letters fit beside each other.
     width: Option<usize>,
+    /// How many lines fit below each other.
+    height: Option<usize>,
 }
 
 static TERMINAL: OnceLock<Terminal> = OnceLock::new();
@@ -74,13 +76,24 @@ pub(crate) fn look_at_terminal() {
     let stdout = io::stdout();
     let is_there = stdout.is_terminal();
     let has_styles = anstream::AutoStream::choice(&stdout) != anstream::ColorChoice::Never;
-    let width = terminal_size_of(&stdout).map(|(Width(width), _)| usize::from(width));
-    let width = width.filter(|&width| is_there && width > 0);
-    TERMINAL.get_or_init(|| Terminal { is_there, has_styles, width });
+    let size = terminal_size_of(&stdout).filter(|_| is_there);
+    let width = size.map(|(Width(width), _)| usize::from(width)).filter(|&width| width > 0);
+    let height = size.map(|(_, Height(height))| usize::from(height)).filter(|&height| height > 0);
+    TERMINAL.get_or_init(|| Terminal { is_there, has_styles, width, height });
 }
 
 fn terminal() -> Terminal {
     TERMINAL.get().copied().unwrap_or_default()
+}
+
+/// How many lines the terminal has, if stdout is one.
+pub(crate) fn terminal_height() -> Option<usize> {
+    terminal().height
+}
+
+/// A length as a count.
+pub(crate) fn length(length: usize) -> u64 {
+    u64::try_from(length).expect("a length has at most 64 bits")
 }
 
 /// Prints either the lines of the table or the JSON value; only the one that is asked for is made.

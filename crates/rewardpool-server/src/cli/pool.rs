@@ -2,6 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use clap_complete::ArgValueCompleter;
 use rewardpool_core::selector::SelectorKind;
 use rewardpool_proto::v1::{
     AddItemRequest, CatalogItem, ClosePoolRequest, CreatePoolRequest, KeyLimits, PausePoolRequest,
@@ -16,7 +17,7 @@ use super::running::list_pools;
 use super::service::{Address, Service, with_service};
 use super::state::table_status;
 use super::update::WEIGHT_MAX;
-use super::{Failure, NoteArgs};
+use super::{Failure, NoteArgs, PoolArgument, PoolOption, complete};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,7 +52,7 @@ const CLOSE_EXAMPLES: &str = "Example:\n  rewardpool pool close summer --reason 
 #[command(after_help = EXAMPLES)]
 pub(crate) enum PoolCommand {
     /// List the pools
-    #[command(after_help = LS_EXAMPLES)]
+    #[command(alias = "list", after_help = LS_EXAMPLES)]
     Ls,
     /// Create the pools of a file
     #[command(after_help = CREATE_EXAMPLES)]
@@ -60,8 +61,8 @@ pub(crate) enum PoolCommand {
         #[arg(long)]
         file: PathBuf,
         /// Create only this pool of the file
-        #[arg(long, value_name = "POOL")]
-        pool: Option<String>,
+        #[arg(long = "pool", value_name = "POOL")]
+        only: Option<String>,
     },
     /// Add an item to a pool
     #[command(after_help = ADD_EXAMPLES)]
@@ -74,9 +75,8 @@ pub(crate) enum PoolCommand {
         /// Chance relative to the other items; 0 is never drawn
         #[arg(long, value_parser = clap::value_parser!(u64).range(..=WEIGHT_MAX))]
         weight: u64,
-        /// The pool; without it the only one, or `default`
-        #[arg(long, default_value = "", hide_default_value = true)]
-        pool: String,
+        #[command(flatten)]
+        pool: PoolOption,
         #[command(flatten)]
         note: NoteArgs,
     },
@@ -84,28 +84,26 @@ pub(crate) enum PoolCommand {
     #[command(after_help = RETIRE_EXAMPLES)]
     RetireItem {
         /// Its name
+        #[arg(add = ArgValueCompleter::new(complete::items))]
         item: String,
-        /// The pool; without it the only one, or `default`
-        #[arg(long, default_value = "", hide_default_value = true)]
-        pool: String,
+        #[command(flatten)]
+        pool: PoolOption,
         #[command(flatten)]
         note: NoteArgs,
     },
     /// Refuse draws until the pool is resumed
     #[command(after_help = PAUSE_EXAMPLES)]
     Pause {
-        /// The pool; without it the only one, or `default`
-        #[arg(default_value = "", hide_default_value = true)]
-        pool: String,
+        #[command(flatten)]
+        pool: PoolArgument,
         #[command(flatten)]
         note: NoteArgs,
     },
     /// Let a paused pool draw again
     #[command(after_help = RESUME_EXAMPLES)]
     Resume {
-        /// The pool; without it the only one, or `default`
-        #[arg(default_value = "", hide_default_value = true)]
-        pool: String,
+        #[command(flatten)]
+        pool: PoolArgument,
         #[command(flatten)]
         note: NoteArgs,
     },
@@ -113,6 +111,7 @@ pub(crate) enum PoolCommand {
     #[command(after_help = CLOSE_EXAMPLES)]
     Close {
         /// The pool
+        #[arg(add = ArgValueCompleter::new(complete::pools))]
         pool: String,
         #[command(flatten)]
         note: NoteArgs,
@@ -150,7 +149,7 @@ pub(crate) fn run(command: PoolCommand, address: &Address, format: Format) -> Re
             let pools = with_service(address, list_pools)?;
             output::print(format, || list_table(&pools), || list_json(&pools))
         }
-        PoolCommand::Create { file, pool } => create(&file, pool.as_deref(), address, format),
+        PoolCommand::Create { file, only } => create(&file, only.as_deref(), address, format),
         PoolCommand::AddItem { .. }
         | PoolCommand::RetireItem { .. }
         | PoolCommand::Pause { .. }
@@ -173,21 +172,21 @@ macro_rules! changed {
 
 async fn change(service: &Service, command: PoolCommand) -> Result<Changed, Failure> {
     match command {
-        PoolCommand::AddItem { item, quantity, weight, pool, note } => {
+        PoolCommand::AddItem { item, quantity, weight, pool: PoolOption { pool }, note } => {
             let item =
                 Some(CatalogItem { item_id: item, weight: Some(weight), quantity: Some(quantity) });
             let NoteArgs { actor, reason } = note;
             changed!(service, add_item, AddItemRequest { pool, item, actor, reason })
         }
-        PoolCommand::RetireItem { item, pool, note } => {
+        PoolCommand::RetireItem { item, pool: PoolOption { pool }, note } => {
             let NoteArgs { actor, reason } = note;
             let request = RetireItemRequest { pool, item_id: item, actor, reason };
             changed!(service, retire_item, request)
         }
-        PoolCommand::Pause { pool, note: NoteArgs { actor, reason } } => {
+        PoolCommand::Pause { pool: PoolArgument { pool }, note: NoteArgs { actor, reason } } => {
             changed!(service, pause_pool, PausePoolRequest { pool, actor, reason })
         }
-        PoolCommand::Resume { pool, note: NoteArgs { actor, reason } } => {
+        PoolCommand::Resume { pool: PoolArgument { pool }, note: NoteArgs { actor, reason } } => {
             changed!(service, resume_pool, ResumePoolRequest { pool, actor, reason })
         }
         PoolCommand::Close { pool, note: NoteArgs { actor, reason } } => {

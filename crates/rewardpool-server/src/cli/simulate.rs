@@ -33,7 +33,7 @@ use self::source::{Catalogue, SourceArgs};
 use super::failure::exit;
 use super::interrupt::on_interrupt;
 use super::output;
-use super::{Failure, Global};
+use super::{Failure, Global, PoolOption};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,9 +67,8 @@ const STYLE: &str = "{msg:>24} [{bar:40}] {percent} %";
 pub(crate) struct SimulateArgs {
     #[command(flatten)]
     source: SourceArgs,
-    /// The pool; without it the only one, or `default`
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pool: String,
+    #[command(flatten)]
+    pool: PoolOption,
     /// Draws of a run: 1 to 1000000000000
     #[arg(
         short = 'n', long, default_value_t = 1_000_000,
@@ -132,7 +131,7 @@ impl FromStr for Seed {
 }
 
 pub(crate) fn run(args: &SimulateArgs, global: &Global) -> Result<(), Failure> {
-    let catalogue = args.source.read(&args.pool, global)?;
+    let catalogue = args.source.read(&args.pool.pool, global)?;
     let seed = args.seed.map_or_else(Seed::random, Ok)?;
     let simulated = Simulated::draw(&catalogue, seed, args.draws, args.runs)?;
     let expected = expected(&catalogue, simulated.draws);

@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may end by it, in its own functions too")]
 
 mod config_diff;
+mod looks;
 mod program;
 mod serve;
 mod service;
+mod shells;
 mod simulate;
+mod terminal;
