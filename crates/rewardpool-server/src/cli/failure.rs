@@ -341,6 +341,9 @@ fn status_hint(code: Code, reason: &str) -> &'static str {
         "UNKNOWN_POOL" => "`rewardpool pool ls` lists the pools; choose one with --pool",
         "UNKNOWN_ITEM" => "`rewardpool state` lists the items of a pool",
         "KEY_REUSED" => "repeat the first request exactly, or use a new key",
+        "UNKNOWN_KEY" => "nothing was drawn with it, or longer ago than the pool remembers",
+        "KEYS_OFF" => "draw without --key: this pool keeps none",
+        "FULL" => "retired items and closed pools count too: use another pool",
         "ITEM_EXISTS" => "`rewardpool update` changes an item; a new one needs another name",
         "POOL_EXISTS" => "`rewardpool pool ls` lists the names that are taken",
         "VERSION_MISMATCH" => {
