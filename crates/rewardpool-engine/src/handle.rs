@@ -3,11 +3,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, select};
+use crossbeam_channel::{Receiver, Sender};
 use rewardpool_core::command::{AdminCommand, DrawCommand};
 use rewardpool_core::ids::{Outcome, PoolNumber, RequestId};
 use rewardpool_core::name::{ItemId, PoolId};
 
+use crate::mailbox::MailboxSender;
 use crate::progress::{Progress, SnapshotTaken};
 use crate::request::{Answer, NewPool, Refusal, Request};
 use crate::submission::{Reply, ReplyPort, Submission};
@@ -15,11 +16,9 @@ use crate::submission::{Reply, ReplyPort, Submission};
 /// Hands requests to the writer.
 #[derive(Clone)]
 pub struct Handle {
-    pub(crate) mailbox: Sender<Submission>,
+    pub(crate) mailbox: MailboxSender,
     pub(crate) pools: Arc<PoolRegistry>,
     pub(crate) progress: Arc<Progress>,
-    /// Disconnected when the writer has ended.
-    pub(crate) ended: Receiver<()>,
 }
 
 /// A draw's result for callers in the same process.
@@ -52,10 +51,7 @@ impl Handle {
     pub fn submit(&self, submission: Submission) -> Result<(), (Refusal, Submission)> {
         assert!(!submission.is_empty(), "a submission has at least one request");
         check_requests(&submission.requests);
-        self.mailbox.try_send(submission).map_err(|error| match error {
-            TrySendError::Full(submission) => (Refusal::Overloaded, submission),
-            TrySendError::Disconnected(submission) => (Refusal::Stopping, submission),
-        })
+        self.mailbox.try_send(submission)
     }
 
     /// Makes one request and waits for its reply, at most so long.
@@ -70,24 +66,10 @@ impl Handle {
         submission.set_deadline(deadline);
         submission.push(request);
         check_requests(&submission.requests);
-        let sent = match deadline {
-            Some(deadline) => self.mailbox.send_deadline(submission, deadline).map_err(|error| {
-                if error.is_timeout() { Refusal::Overloaded } else { Refusal::Stopping }
-            }),
-            None => self.mailbox.send(submission).map_err(|_| Refusal::Stopping),
-        };
-        sent?;
-        let (answer, reply) = self.wait(&replies)?.into_single();
+        self.mailbox.send(submission, deadline)?;
+        // A submission that got in is answered, or dropped by a writer that panics.
+        let (answer, reply) = replies.recv().map_err(|_| Refusal::OutcomeUnknown)?.into_single();
         Ok((answer?, reply))
-    }
-
-    /// Waits for a reply. What is handed over in the moment in which the writer ends may stay in the
-    /// mailbox for ever; all other replies are there before the writer has ended.
-    fn wait(&self, replies: &Receiver<Reply>) -> Result<Reply, Refusal> {
-        select! {
-            recv(replies) -> reply => reply.map_err(|_| Refusal::OutcomeUnknown),
-            recv(self.ended) -> _ => replies.try_recv().map_err(|_| Refusal::OutcomeUnknown),
-        }
     }
 
     /// Draws. Returns after the draw is on disk.
@@ -124,12 +106,12 @@ impl Handle {
 
     /// Submissions that wait for the writer.
     pub fn mailbox_depth(&self) -> usize {
-        self.mailbox.len()
+        self.mailbox.depth()
     }
 
     /// Submissions that may wait at most.
     pub fn mailbox_capacity(&self) -> usize {
-        self.mailbox.capacity().expect("the mailbox is bounded")
+        self.mailbox.capacity()
     }
 
     /// The newest snapshot.

@@ -55,6 +55,7 @@ mod error;
 mod examine;
 mod handle;
 pub mod inspect;
+mod mailbox;
 mod progress;
 mod recovery;
 mod request;
