@@ -132,7 +132,9 @@ mod tests {
 
     fn distribution(numbers: &[u64]) -> Distribution {
         let (histogram, mut read) = (Histogram::default(), Distribution::default());
-        numbers.iter().for_each(|&number| histogram.record(number));
+        for &number in numbers {
+            histogram.record(number);
+        }
         histogram.read_into(&mut read);
         read
     }

@@ -13,7 +13,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
 /// So many lines are kept.
 pub const LINES_MAX: usize = 1000;
@@ -165,7 +165,7 @@ where
             return;
         }
         let mut texts = Texts::default();
-        for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+        for span in context.event_scope(event).into_iter().flat_map(Scope::from_root) {
             if let Some(SpanFields(fields)) = span.extensions().get() {
                 texts.fields.extend(fields.iter().cloned());
             }
