@@ -20,6 +20,7 @@ use crate::compactor::{
 };
 use crate::config::{EngineConfig, StorageKind};
 use crate::error::{Chain, EngineError};
+use crate::feed::LogPlace;
 use crate::handle::{Handle, PoolRegistry};
 use crate::mailbox::{MailboxReceiver, mailbox};
 use crate::progress::Progress;
@@ -99,6 +100,8 @@ impl Engine {
             progress: Arc::clone(&writer.progress),
             statistics: Arc::clone(&writer.statistics),
             disk_is_full,
+            place: Arc::new(LogPlace::new(&config.directory, writer.log.identity())),
+            ended: ended.clone(),
         };
         let inputs = Inputs { requests, stops, failures: failures.clone() };
         let (batch_draws_max, wanted) = (config.batch_draws_max, config.scheduling);

@@ -8,8 +8,9 @@ use crossbeam_channel::{Receiver, Sender};
 use rewardpool_core::command::{AdminCommand, DrawCommand};
 use rewardpool_core::ids::{Outcome, PoolNumber, RequestId};
 use rewardpool_core::name::{ItemId, PoolId};
-use rewardpool_wal::SegmentSpan;
+use rewardpool_wal::{FollowError, Identity, SegmentSpan, SnapshotFile};
 
+use crate::feed::{Feed, LogPlace};
 use crate::mailbox::MailboxSender;
 use crate::progress::{Progress, SnapshotTaken};
 use crate::request::{Answer, NewPool, Refusal, Request};
@@ -24,6 +25,9 @@ pub struct Handle {
     pub(crate) progress: Arc<Progress>,
     pub(crate) statistics: Arc<Statistics>,
     pub(crate) disk_is_full: Arc<AtomicBool>,
+    pub(crate) place: Arc<LogPlace>,
+    /// Disconnected when the writer has ended.
+    pub(crate) ended: Receiver<()>,
 }
 
 /// A draw's result for callers in the same process.
@@ -108,6 +112,36 @@ impl Handle {
         let (answer, _) = self.call(Request::Rotate, timeout)?;
         let Answer::Changed { lsn, .. } = answer else { unreachable!("a rotation is a change") };
         self.progress.wait_for_snapshot(lsn, deadline)
+    }
+
+    /// Every durable record from this LSN on, which is at least 1.
+    ///
+    /// # Errors
+    /// [`FollowError::Gone`] when snapshots have taken its place.
+    pub fn feed(&self, from_lsn: u64) -> Result<Feed, FollowError> {
+        Feed::open(self, from_lsn)
+    }
+
+    /// The newest snapshot from which a feed from this LSN on can begin; the newest of all when the
+    /// records behind it are gone.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is damaged.
+    pub fn snapshot_before(&self, from_lsn: u64) -> Result<SnapshotFile, rewardpool_wal::Error> {
+        let snapshots = self.progress.snapshots();
+        let before = snapshots.iter().rev().find(|&&lsn| lsn < from_lsn);
+        let newest = snapshots.last().expect("a log begins with a snapshot");
+        self.place.load_snapshot(*before.unwrap_or(newest))
+    }
+
+    /// Which log this is.
+    pub fn identity(&self) -> Identity {
+        self.place.identity()
+    }
+
+    /// The last record that is on disk.
+    pub fn durable_lsn(&self) -> u64 {
+        self.statistics.durable_lsn()
     }
 
     /// Submissions that wait for the writer.

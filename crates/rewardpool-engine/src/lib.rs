@@ -53,6 +53,7 @@ mod config;
 mod engine;
 mod error;
 mod examine;
+mod feed;
 mod handle;
 mod histogram;
 pub mod inspect;
@@ -72,6 +73,7 @@ mod writer;
 pub use config::{EngineConfig, Scheduling, StorageKind};
 pub use engine::Engine;
 pub use error::{Chain, EngineError};
+pub use feed::Feed;
 pub use handle::{Draws, Handle};
 pub use histogram::Distribution;
 pub use progress::SnapshotTaken;
@@ -80,7 +82,7 @@ pub use request::{
     Answer, DrawAnswer, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request, Status,
 };
 pub use rewardpool_core as core;
-pub use rewardpool_wal::{SegmentSpan, snapshot_name};
+pub use rewardpool_wal::{Batch, FollowError, Identity, SegmentSpan, SnapshotFile, snapshot_name};
 pub use scheduling::{Scheduled, Why};
 pub use statistics::Reading;
 pub use submission::{Reply, ReplyPort, Submission};
