@@ -111,6 +111,11 @@ impl Feed {
         self.statistics.durable_lsn()
     }
 
+    /// The last record that was read.
+    pub fn last_lsn(&self) -> u64 {
+        self.follower.last_lsn()
+    }
+
     /// The next durable batch; `None` when all were read. The first one may begin before the
     /// position that was asked for.
     ///

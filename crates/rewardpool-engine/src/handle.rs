@@ -122,16 +122,16 @@ impl Handle {
         Feed::open(self, from_lsn)
     }
 
-    /// The newest snapshot from which a feed from this LSN on can begin; the newest of all when the
-    /// records behind it are gone.
+    /// The newest snapshot that covers no record from this LSN on; the oldest of all when there is
+    /// none, because records are gone.
     ///
     /// # Errors
     /// When it cannot be read, or is damaged.
     pub fn snapshot_before(&self, from_lsn: u64) -> Result<SnapshotFile, rewardpool_wal::Error> {
         let snapshots = self.progress.snapshots();
         let before = snapshots.iter().rev().find(|&&lsn| lsn < from_lsn);
-        let newest = snapshots.last().expect("a log begins with a snapshot");
-        self.place.load_snapshot(*before.unwrap_or(newest))
+        let oldest = snapshots.first().expect("a log begins with a snapshot");
+        self.place.load_snapshot(*before.unwrap_or(oldest))
     }
 
     /// Which log this is.

@@ -60,6 +60,7 @@ pub mod inspect;
 mod mailbox;
 mod progress;
 mod recovery;
+mod replica;
 mod request;
 mod scheduling;
 mod secrets;
@@ -78,6 +79,7 @@ pub use handle::{Draws, Handle};
 pub use histogram::Distribution;
 pub use progress::SnapshotTaken;
 pub use recovery::RecoveryReport;
+pub use replica::{ArrivedBatch, Replica, ReplicaError};
 pub use request::{
     Answer, DrawAnswer, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request, Status,
 };

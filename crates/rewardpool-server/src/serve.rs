@@ -23,6 +23,7 @@ use rewardpool_proto::FILE_DESCRIPTOR_SET;
 use rewardpool_proto::encoded::seed::reward_pool_service_server::RewardPoolServiceServer;
 use rewardpool_proto::encoded::v1::reward_pool_server::RewardPoolServer;
 use rewardpool_proto::v1::pool_admin_server::PoolAdminServer;
+use rewardpool_proto::v1::wal_stream_server::WalStreamServer;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tonic::service::Routes;
@@ -31,7 +32,9 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::config::{Config, PoolConfig, RecordFormat, Scheduling, StorageKind, WalConfig};
-use crate::grpc::{Edge, PoolAdminService, RewardPoolService, SeedService, StatusInfo};
+use crate::grpc::{
+    Edge, PoolAdminService, RewardPoolService, SeedService, StatusInfo, WalStreamService,
+};
 use crate::log_ring::LogRing;
 
 /// Streams of one connection at the same time.
@@ -346,12 +349,18 @@ fn services(edge: Edge, info: StatusInfo, health: HealthReporter, has_reflection
         .max_decoding_message_size(REQUEST_BYTES_MAX);
     let seed = RewardPoolServiceServer::new(SeedService::new(edge.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let log = WalStreamServer::new(WalStreamService::new(edge.clone()))
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
     let admin = PoolAdminServer::new(PoolAdminService::new(edge, info))
         .max_decoding_message_size(ADMIN_REQUEST_BYTES_MAX);
     let health = tonic_health::server::HealthService::from_health_reporter(health);
     let health = tonic_health::pb::health_server::HealthServer::new(health)
         .max_decoding_message_size(REQUEST_BYTES_MAX);
-    let routes = Routes::new(draws).add_service(seed).add_service(admin).add_service(health);
+    let routes = Routes::new(draws)
+        .add_service(seed)
+        .add_service(admin)
+        .add_service(log)
+        .add_service(health);
     if !has_reflection {
         return routes;
     }

@@ -87,6 +87,7 @@ const COMMANDS: &[&str] = &[
     "wal",
     "wal ls",
     "wal cat",
+    "wal tail",
     "wal verify",
     "verify",
     "config",

@@ -20,7 +20,6 @@ const READ_BYTES: usize = 256 * 1024;
 
 /// Where a log can be followed from, and why not from elsewhere.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum FollowError {
     /// The records were removed, because snapshots cover them.
     #[error("LSN {wanted} is gone, the log begins at LSN {oldest}")]
@@ -111,19 +110,20 @@ impl LogFollower {
     pub fn next(&mut self, durable_lsn: u64) -> Result<Option<Batch<'_>>, FollowError> {
         let Some(sealed) = self.peek(durable_lsn)? else { return Ok(None) };
         self.fill(batch_bytes(sealed.payload_bytes))?;
-        let offset = self.offset;
-        self.advance(&sealed);
-        let at = &self.buffer[offset - self.buffered_at..];
-        let Some(payload) = sealed.payload(at) else {
+        let (offset, start) = (self.offset, self.offset - self.buffered_at + HEADER_BYTES);
+        if sealed.payload(&self.buffer[start - HEADER_BYTES..]).is_none() {
             let name = segment_name(self.header.number);
             return Err(Error::corrupt(&name, offset, Fault::PayloadChecksum).into());
-        };
+        }
+        self.advance(&sealed);
+        let payload = &self.buffer[start..start + sealed.payload_bytes];
         Ok(Some(Batch {
             first_lsn: sealed.header.first_lsn,
             count: sealed.header.count,
             time_ms: sealed.header.time_ms,
             format: sealed.header.format,
             payload,
+            payload_checksum: sealed.payload_checksum,
             offset,
             payload_offset: offset + HEADER_BYTES,
         }))

@@ -96,8 +96,8 @@ impl SnapshotFile {
     }
 
     /// All bytes of the file.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 
     /// Verifies the bytes of the snapshot that covers this LSN.

@@ -18,6 +18,7 @@ mod status;
 mod update;
 mod verify;
 mod wal;
+mod wal_tail;
 
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -131,7 +132,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Pool(command)) => pool::run(command, addr, output),
         Some(Command::Snapshot(command)) => snapshot::run(&command, addr, output),
         Some(Command::Status(args)) => status::run(&args, addr, output),
-        Some(Command::Wal(command)) => wal::run(&command, output),
+        Some(Command::Wal(command)) => wal::run(&command, addr, output),
         Some(Command::Verify(args)) => verify::verify(&args, output),
         Some(Command::Config(command)) => config::run(&command, output),
         Some(Command::Bench(command)) => bench::run(&command, &cli.global),

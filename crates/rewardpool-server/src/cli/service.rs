@@ -5,6 +5,7 @@ use std::time::Duration;
 use rewardpool_engine::Chain;
 use rewardpool_proto::v1::pool_admin_client::PoolAdminClient;
 use rewardpool_proto::v1::reward_pool_client::RewardPoolClient;
+use rewardpool_proto::v1::wal_stream_client::WalStreamClient;
 use tonic::transport::{Channel, Endpoint};
 
 use super::Failure;
@@ -57,6 +58,11 @@ impl Service {
     /// What administrators use.
     pub(crate) fn admin(&self) -> PoolAdminClient<Channel> {
         PoolAdminClient::new(self.channel.clone())
+    }
+
+    /// What followers use.
+    pub(crate) fn log(&self) -> WalStreamClient<Channel> {
+        WalStreamClient::new(self.channel.clone())
     }
 }
 

@@ -11,6 +11,7 @@ mod fake;
 mod replies;
 mod seed;
 mod stream;
+mod wal_stream;
 mod watch;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub(crate) use self::admin::PoolAdminService;
 pub(crate) use self::draws::RewardPoolService;
 use self::replies::Replies;
 pub(crate) use self::seed::SeedService;
+pub(crate) use self::wal_stream::WalStreamService;
 
 /// What all services share.
 #[derive(Clone)]
