@@ -18,9 +18,10 @@ Examples:
   rewardpool wal tail --from 1000000 | jq .  From a position on
   rewardpool wal tail -f -n 0 | grep -v draw";
 
-/// Print the last records of a running service, one JSON object a line, when they are on its disk
+/// Print the last records of a running service, one JSON object a line
 ///
-/// Asks the service at --addr; its files are not needed. Each line is what `wal cat` prints.
+/// Asks the service at --addr; its files are not needed. A record is printed when it is on the
+/// service's disk, as `wal cat` prints it.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct WalTailArgs {
