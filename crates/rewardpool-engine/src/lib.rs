@@ -77,7 +77,7 @@ pub use error::{Chain, EngineError};
 pub use feed::Feed;
 pub use handle::{Draws, Handle};
 pub use histogram::Distribution;
-pub use progress::SnapshotTaken;
+pub use progress::{SnapshotTaken, SnapshotsMade};
 pub use recovery::RecoveryReport;
 pub use replica::{ArrivedBatch, Replica, ReplicaError};
 pub use request::{
