@@ -320,6 +320,15 @@ pub fn load(directory: &Path) -> Result<(State, RecoveryReport), EngineError> {
     Ok((recovered.state, recovered.report))
 }
 
+/// Looks whether a service runs on a directory.
+///
+/// # Errors
+/// See [`EngineError::is_locked`]; another one when the directory cannot be looked at.
+pub fn check_unlocked(directory: &Path) -> Result<(), EngineError> {
+    DirectoryLock::shared(directory)?;
+    Ok(())
+}
+
 fn open(directory: &Path) -> Result<LogReader, EngineError> {
     read_log(open_storage(directory, StorageKind::File)?)
 }
