@@ -24,6 +24,7 @@ mod status;
 mod update;
 mod verify;
 mod wal;
+mod wal_tail;
 
 use std::env;
 use std::ffi::OsString;
@@ -204,7 +205,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Pool(command)) => pool::run(command, addr, output),
         Some(Command::Snapshot(command)) => snapshot::run(&command, addr, output),
         Some(Command::Status(args)) => status::run(&args, addr, output),
-        Some(Command::Wal(command)) => wal::run(&command, output),
+        Some(Command::Wal(command)) => wal::run(&command, addr, output),
         Some(Command::Verify(args)) => verify::verify(&args, output),
         Some(Command::Config(command)) => config::run(&command, &cli.global),
         Some(Command::Simulate(args)) => simulate::run(&args, &cli.global),

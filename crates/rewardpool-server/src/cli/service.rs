@@ -5,6 +5,7 @@ use std::time::Duration;
 use rewardpool_engine::Chain;
 use rewardpool_proto::v1::pool_admin_client::PoolAdminClient;
 use rewardpool_proto::v1::reward_pool_client::RewardPoolClient;
+use rewardpool_proto::v1::wal_stream_client::WalStreamClient;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
@@ -101,6 +102,11 @@ impl Service {
     /// What administrators use.
     pub(crate) fn admin(&self) -> PoolAdminClient<Calls> {
         PoolAdminClient::with_interceptor(self.channel.clone(), self.deadline)
+    }
+
+    /// What followers use. Their streams have no deadline.
+    pub(crate) fn log(&self) -> WalStreamClient<Channel> {
+        WalStreamClient::new(self.channel.clone())
     }
 }
 
