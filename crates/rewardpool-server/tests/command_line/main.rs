@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may end by it, in its own functions too")]
 
 mod config_diff;
+mod documentation;
 mod errors;
 mod looks;
 mod program;
