@@ -12,3 +12,4 @@ mod service;
 mod shells;
 mod simulate;
 mod terminal;
+mod transcripts;
