@@ -8,6 +8,7 @@ mod config;
 mod directory;
 mod draw;
 mod failure;
+mod log;
 mod output;
 mod pool;
 mod serve;
