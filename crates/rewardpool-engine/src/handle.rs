@@ -47,6 +47,11 @@ impl Handle {
         self.pools.find(name)
     }
 
+    /// The name of a pool.
+    pub fn pool_id(&self, number: PoolNumber) -> Option<PoolId> {
+        self.pools.name(number)
+    }
+
     /// The only pool, if there is exactly one.
     pub fn only_pool(&self) -> Option<PoolNumber> {
         self.pools.only()
@@ -231,6 +236,11 @@ impl PoolRegistry {
 
     fn find(&self, name: &str) -> Option<PoolNumber> {
         self.pools.read().expect("no holder of this lock panics").get(name).copied()
+    }
+
+    fn name(&self, number: PoolNumber) -> Option<PoolId> {
+        let pools = self.pools.read().expect("no holder of this lock panics");
+        pools.iter().find(|(_, known)| **known == number).map(|(id, _)| id.clone())
     }
 
     fn only(&self) -> Option<PoolNumber> {

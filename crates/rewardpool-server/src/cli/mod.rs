@@ -11,6 +11,7 @@ mod directory;
 mod draw;
 mod failure;
 mod interrupt;
+mod log;
 mod man;
 mod output;
 mod pool;

@@ -220,6 +220,8 @@ pub struct LogConfig {
     pub level: tracing::Level,
     /// How they are written. Default: auto.
     pub format: LogFormat,
+    /// What says more than a level, as `RUST_LOG` has it. Never in a file.
+    pub directives: Option<String>,
 }
 
 /// How messages are written.
@@ -405,5 +407,6 @@ fn read_log(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> LogConfig {
     LogConfig {
         level: reader.choice_or(&section, "level", &LEVELS, tracing::Level::INFO),
         format: reader.choice_or(&section, "format", &FORMATS, LogFormat::Auto),
+        directives: None,
     }
 }

@@ -2,6 +2,7 @@
 //! engine in the vocabulary of the core; what comes back is turned into messages.
 mod admin;
 mod answer;
+mod audit;
 pub(crate) mod call;
 mod calls;
 mod check;
