@@ -87,12 +87,14 @@ impl Engine {
         for pool in started.state.pools() {
             registry.insert(pool.names.id().clone(), pool.number);
         }
+        let handle_storage = Arc::clone(&storage);
         let mut compactor =
             Compactor::new(storage, closed_segments, failing, Arc::clone(&progress));
         let handle = Handle {
             mailbox,
             pools: Arc::clone(&registry),
             progress: Arc::clone(&progress),
+            storage: handle_storage,
             ended: ended.clone(),
         };
         let recovery = started.report.clone();
@@ -301,7 +303,8 @@ pub(crate) struct Origin {
     pub(crate) uuid: [u8; 16],
 }
 
-fn uuid() -> Result<[u8; 16], EngineError> {
+/// An identity for a log.
+pub(crate) fn uuid() -> Result<[u8; 16], EngineError> {
     let mut uuid = [0; 16];
     getrandom::fill(&mut uuid).map_err(|error| EngineError::Random(error.to_string()))?;
     Ok(uuid)

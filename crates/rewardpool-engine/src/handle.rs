@@ -7,10 +7,15 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, select};
 use rewardpool_core::command::{AdminCommand, DrawCommand};
 use rewardpool_core::ids::{Outcome, PoolNumber, RequestId};
 use rewardpool_core::name::{ItemId, PoolId};
+use rewardpool_wal::storage::Storage;
 
+use crate::backup::{Backup, BackupError, BackupOptions};
 use crate::progress::{Progress, SnapshotTaken};
 use crate::request::{Answer, NewPool, Refusal, Request};
 use crate::submission::{Reply, ReplyPort, Submission};
+
+/// How often the files of a backup are opened anew because some of them were removed meanwhile.
+const BACKUP_ATTEMPTS: usize = 10;
 
 /// Hands requests to the writer.
 #[derive(Clone)]
@@ -18,6 +23,8 @@ pub struct Handle {
     pub(crate) mailbox: Sender<Submission>,
     pub(crate) pools: Arc<PoolRegistry>,
     pub(crate) progress: Arc<Progress>,
+    /// For those who read the files of the log.
+    pub(crate) storage: Arc<dyn Storage>,
     /// Disconnected when the writer has ended.
     pub(crate) ended: Receiver<()>,
 }
@@ -120,6 +127,24 @@ impl Handle {
         let (answer, _) = self.call(Request::Rotate, timeout)?;
         let Answer::Changed { lsn, .. } = answer else { unreachable!("a rotation is a change") };
         self.progress.wait_for_snapshot(lsn, deadline)
+    }
+
+    /// Opens all that a backup holds, up to a position that includes everything answered before. Of
+    /// the timeout see [`Handle::call`].
+    ///
+    /// # Errors
+    /// See [`BackupError`].
+    pub fn backup(&self, options: BackupOptions, timeout: Duration) -> Result<Backup, BackupError> {
+        for _ in 0..BACKUP_ATTEMPTS {
+            let (answer, _) = self.call(Request::ReadPosition, timeout)?;
+            let Answer::Position(position) = answer else {
+                unreachable!("a read of the position is answered by one")
+            };
+            if let Some(backup) = Backup::open(&self.storage, &position, options)? {
+                return Ok(backup);
+            }
+        }
+        Err(BackupError::Overtaken)
     }
 
     /// Submissions that wait for the writer.

@@ -48,6 +48,7 @@
 //! # Ok(())
 //! # }
 //! ```
+mod backup;
 mod compactor;
 mod config;
 mod engine;
@@ -58,6 +59,7 @@ pub mod inspect;
 mod progress;
 mod recovery;
 mod request;
+pub mod restore;
 mod scheduling;
 mod secrets;
 #[cfg(feature = "simulation")]
@@ -66,6 +68,7 @@ mod submission;
 mod supplier;
 mod writer;
 
+pub use backup::{Backup, BackupError, BackupFile, BackupOptions, SEGMENTS_MAX, open_stopped};
 pub use config::{EngineConfig, Scheduling, StorageKind};
 pub use engine::Engine;
 pub use error::{Chain, EngineError};
@@ -73,7 +76,8 @@ pub use handle::{Draws, Handle};
 pub use progress::SnapshotTaken;
 pub use recovery::RecoveryReport;
 pub use request::{
-    Answer, DrawAnswer, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request, Status,
+    Answer, DrawAnswer, LogPosition, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request,
+    Status,
 };
 pub use rewardpool_core as core;
 pub use scheduling::{Scheduled, Why};
