@@ -326,6 +326,7 @@ fn status_info(engine: &Engine, config: &Config) -> StatusInfo {
         format: config.wal.format.name(),
         scheduling: engine.scheduled().name(),
         recovery: engine.recovery().clone(),
+        backup_secrets: config.grpc.backup_secrets,
         ready_at: Instant::now(),
     }
 }

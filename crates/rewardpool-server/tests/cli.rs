@@ -89,6 +89,9 @@ const COMMANDS: &[&str] = &[
     "wal cat",
     "wal verify",
     "verify",
+    "backup",
+    "restore",
+    "health",
     "config",
     "config init",
     "config check",
@@ -424,6 +427,8 @@ impl RewardPool for Fixed {
 
 #[tonic::async_trait]
 impl PoolAdmin for Fixed {
+    type BackupStream = tokio_stream::Empty<Result<BackupChunk, Status>>;
+
     async fn create_pool(
         &self,
         request: Request<CreatePoolRequest>,
@@ -508,6 +513,16 @@ impl PoolAdmin for Fixed {
         _: Request<GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
         Ok(Response::new(GetStatusResponse { durable_lsn: 9, ..GetStatusResponse::default() }))
+    }
+
+    async fn backup(
+        &self,
+        request: Request<BackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        if request.get_ref().secrets() == BackupSecrets::Required {
+            return Err(refusal(Code::FailedPrecondition, "SECRETS_NOT_SERVED"));
+        }
+        Ok(Response::new(tokio_stream::empty()))
     }
 }
 

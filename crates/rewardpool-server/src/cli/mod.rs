@@ -3,13 +3,17 @@
 //! Data goes to stdout and everything else to stderr, so that stdout can be piped. A command either
 //! talks to a running service (`service.rs`) or reads a working directory (`directory.rs`), never
 //! both. How a command ends stands in `failure.rs`, how data is written in `output.rs`.
+mod archive;
+mod backup;
 mod bench;
 mod config;
 mod directory;
 mod draw;
 mod failure;
+mod health;
 mod output;
 mod pool;
+mod restore;
 mod serve;
 mod service;
 mod snapshot;
@@ -92,6 +96,9 @@ enum Command {
     #[command(subcommand)]
     Wal(wal::WalCommand),
     Verify(verify::VerifyArgs),
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
+    Health(health::HealthArgs),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(subcommand)]
@@ -133,6 +140,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Status(args)) => status::run(&args, addr, output),
         Some(Command::Wal(command)) => wal::run(&command, output),
         Some(Command::Verify(args)) => verify::verify(&args, output),
+        Some(Command::Backup(args)) => backup::run(&args, addr, output),
+        Some(Command::Restore(args)) => restore::run(&args, output),
+        Some(Command::Health(args)) => health::run(&args, addr, output),
         Some(Command::Config(command)) => config::run(&command, output),
         Some(Command::Bench(command)) => bench::run(&command, &cli.global),
     }

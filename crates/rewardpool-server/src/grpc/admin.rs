@@ -9,6 +9,7 @@ use rewardpool_proto::v1::pool_admin_server::PoolAdmin;
 use tonic::metadata::MetadataMap;
 use tonic::{Response, Status};
 
+use super::backup::{BackupStream, Backups};
 use super::{Edge, StatusInfo, call, check};
 use crate::convert::{Fault, wide};
 
@@ -19,6 +20,7 @@ const SNAPSHOT_PATIENCE: Duration = Duration::from_mins(10);
 pub(crate) struct PoolAdminService {
     edge: Edge,
     info: StatusInfo,
+    backups: Backups,
 }
 
 /// A change that is on disk.
@@ -30,7 +32,7 @@ struct Changed {
 impl PoolAdminService {
     /// A service over this engine.
     pub(crate) fn new(edge: Edge, info: StatusInfo) -> Self {
-        Self { edge, info }
+        Self { edge, info, backups: Backups::default() }
     }
 
     async fn change(&self, metadata: &MetadataMap, request: Request) -> Result<Changed, Fault> {
@@ -57,6 +59,8 @@ impl PoolAdminService {
 
 #[tonic::async_trait]
 impl PoolAdmin for PoolAdminService {
+    type BackupStream = BackupStream;
+
     async fn create_pool(
         &self,
         request: tonic::Request<v1::CreatePoolRequest>,
@@ -204,5 +208,15 @@ impl PoolAdmin for PoolAdminService {
             conservation_ok: status.conservation_ok,
             scheduling: info.scheduling.to_owned(),
         }))
+    }
+
+    async fn backup(
+        &self,
+        request: tonic::Request<v1::BackupRequest>,
+    ) -> Result<Response<BackupStream>, Status> {
+        let deadline = check::deadline(request.metadata());
+        let options = check::backup_options(*request.get_ref(), self.info.backup_secrets)?;
+        let version = self.info.version;
+        Ok(Response::new(self.backups.begin(&self.edge, options, version, deadline).await?))
     }
 }

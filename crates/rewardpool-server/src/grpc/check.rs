@@ -12,6 +12,7 @@ use rewardpool_core::limits::{DRAW_COUNT_MAX, KEY_BYTES_MAX, NOTE_BYTES_MAX, TOT
 use rewardpool_core::name::{ItemId, PoolId};
 use rewardpool_core::quantity::Quantity;
 use rewardpool_core::selector::SelectorKind;
+use rewardpool_engine::BackupOptions;
 use rewardpool_proto::v1;
 use rewardpool_proto::v1::update_item_request::Quantity as QuantityField;
 use tonic::metadata::MetadataMap;
@@ -110,6 +111,22 @@ impl Page {
 fn unknown_token() -> Fault {
     let rule = "this is not a token of a page: start at the first page, with an empty token";
     Fault::invalid("page_token", rule)
+}
+
+/// What a backup should hold, and may.
+pub(super) fn backup_options(
+    request: v1::BackupRequest,
+    may_have_secrets: bool,
+) -> Result<BackupOptions, Fault> {
+    let secrets = match v1::BackupSecrets::try_from(request.secrets) {
+        Ok(v1::BackupSecrets::Required) if !may_have_secrets => {
+            return Err(Fault::secrets_not_served());
+        }
+        Ok(v1::BackupSecrets::Required | v1::BackupSecrets::Unspecified) => may_have_secrets,
+        Ok(v1::BackupSecrets::Omitted) => false,
+        Err(_) => return Err(Fault::invalid("secrets", "there is no such choice")),
+    };
+    Ok(BackupOptions { history: request.history, secrets })
 }
 
 /// Who asks for a change and why.

@@ -2,6 +2,7 @@
 //! engine in the vocabulary of the core; what comes back is turned into messages.
 mod admin;
 mod answer;
+mod backup;
 mod call;
 mod check;
 mod draw_stream;
@@ -45,6 +46,8 @@ pub(crate) struct StatusInfo {
     pub(crate) scheduling: &'static str,
     /// What the start found.
     pub(crate) recovery: RecoveryReport,
+    /// Whether a backup may have the secrets of the pools.
+    pub(crate) backup_secrets: bool,
     /// When the service became ready.
     pub(crate) ready_at: Instant,
 }
