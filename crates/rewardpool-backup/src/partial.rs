@@ -69,10 +69,13 @@ impl PartialFile {
             if !is_same {
                 continue;
             }
-            file.set_len(0).map_err(failed("empty"))?;
-            file.set_permissions(fs::Permissions::from_mode(0o600)).map_err(failed("protect"))?;
-            let path = path.to_owned();
-            return Ok(Self { path, partial, file, replaces, is_published: false });
+            // From here on it is given up in order.
+            let (path, partial) = (path.to_owned(), partial.clone());
+            let begun = Self { path, partial, file, replaces, is_published: false };
+            begun.file.set_len(0).map_err(failed("empty"))?;
+            let owner_only = fs::Permissions::from_mode(0o600);
+            begun.file.set_permissions(owner_only).map_err(failed("protect"))?;
+            return Ok(begun);
         }
     }
 
@@ -99,14 +102,17 @@ impl PartialFile {
         if !self.replaces && fs::symlink_metadata(&self.path).is_ok() {
             return Err(PartialError::Exists(self.path.clone()));
         }
-        let renamed = fs::rename(&self.partial, &self.path);
-        renamed.map_err(|source| self.failed("rename", source))?;
-        self.is_published = true;
+        // What may fail for other reasons than the disk does so while there is no file yet.
         let parent = match self.path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let synced = File::open(parent).and_then(|directory| directory.sync_all());
+        let directory = File::open(parent);
+        let directory = directory.map_err(|source| self.failed("open the directory of", source))?;
+        let renamed = fs::rename(&self.partial, &self.path);
+        renamed.map_err(|source| self.failed("rename", source))?;
+        self.is_published = true;
+        let synced = directory.sync_all();
         synced.map_err(|source| self.failed("sync the directory of", source))
     }
 

@@ -151,10 +151,12 @@ impl Reader<'_> {
         if member.kind != Kind::ManifestSha256 {
             return Err(self.error(header, ArchiveFault::Misplaced));
         }
-        let (mut line, line_begins) = (Vec::new(), self.offset);
+        let mut line = Vec::new();
         self.content(member.bytes, &mut |part| line.extend_from_slice(part))?;
         if line != checksum_line(&hexadecimal(&sha256)).as_bytes() {
-            return Err(self.error(line_begins, ArchiveFault::ManifestSha256));
+            // Which of the two is damaged cannot be told.
+            self.member = Some(MANIFEST.to_owned());
+            return Err(self.error(begins, ArchiveFault::ManifestSha256));
         }
         self.member = None;
         self.zeros(END_BYTES)?;
