@@ -145,6 +145,7 @@ fn every_option_is_read() {
             enabled: false,
             listen_address: "[::]:0".parse().unwrap(),
             insecure: true,
+            backup_secrets: true,
         },
         metrics: MetricsConfig {
             enabled: true,

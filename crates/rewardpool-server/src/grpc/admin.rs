@@ -11,6 +11,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Response, Status};
 
 use super::audit::Action;
+use super::backup::{BackupStream, Backups};
 use super::watch::{LogSource, Messages};
 use super::{Edge, StatusInfo, audit, call, check};
 use crate::activity::process_id;
@@ -23,6 +24,7 @@ const SNAPSHOT_PATIENCE: Duration = Duration::from_mins(10);
 pub(crate) struct PoolAdminService {
     edge: Edge,
     info: StatusInfo,
+    backups: Backups,
 }
 
 /// A pool that exists.
@@ -40,7 +42,7 @@ struct Changed {
 impl PoolAdminService {
     /// A service over this engine.
     pub(crate) fn new(edge: Edge, info: StatusInfo) -> Self {
-        Self { edge, info }
+        Self { edge, info, backups: Backups::default() }
     }
 
     /// Makes a change, and leaves a line about it.
@@ -92,6 +94,7 @@ impl PoolAdminService {
 #[tonic::async_trait]
 impl PoolAdmin for PoolAdminService {
     type WatchLogStream = Messages<LogSource>;
+    type BackupStream = BackupStream;
 
     async fn create_pool(
         &self,
@@ -297,5 +300,15 @@ impl PoolAdmin for PoolAdminService {
         };
         let source = LogSource::new(ring.clone(), next);
         Ok(Response::new(Messages::new(&self.edge, deadline, source)?))
+    }
+
+    async fn backup(
+        &self,
+        request: tonic::Request<v1::BackupRequest>,
+    ) -> Result<Response<BackupStream>, Status> {
+        let deadline = check::deadline(request.metadata());
+        let options = check::backup_options(*request.get_ref(), self.info.backup_secrets)?;
+        let version = self.info.version;
+        Ok(Response::new(self.backups.begin(&self.edge, options, version, deadline).await?))
     }
 }
