@@ -60,7 +60,7 @@ mod keys {
         "flush_after_n_draw",
         "scheduling",
     ];
-    pub(super) const GRPC: &[&str] = &["enabled", "listen_address", "insecure"];
+    pub(super) const GRPC: &[&str] = &["enabled", "listen_address", "insecure", "backup_secrets"];
     pub(super) const METRICS: &[&str] = &["enabled", "listen_address", "insecure", "max_items"];
     pub(super) const LOG: &[&str] = &["level", "format"];
 
@@ -196,6 +196,8 @@ pub struct GrpcConfig {
     pub listen_address: SocketAddr,
     /// Whether other machines may reach it without encryption. Default: false.
     pub insecure: bool,
+    /// Whether a backup over gRPC may hold the secrets of the pools. Default: false.
+    pub backup_secrets: bool,
 }
 
 /// The HTTP server from which Prometheus reads.
@@ -220,6 +222,8 @@ pub struct LogConfig {
     pub level: tracing::Level,
     /// How they are written. Default: auto.
     pub format: LogFormat,
+    /// What says more than a level, as `RUST_LOG` has it. Never in a file.
+    pub directives: Option<String>,
 }
 
 /// How messages are written.
@@ -333,6 +337,7 @@ fn read_grpc(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> GrpcConfig {
         enabled: reader.switch_or(&section, "enabled", true),
         listen_address: read_listen_address(reader, &section, GRPC_PORT, insecure),
         insecure,
+        backup_secrets: reader.switch_or(&section, "backup_secrets", false),
     }
 }
 
@@ -405,5 +410,6 @@ fn read_log(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> LogConfig {
     LogConfig {
         level: reader.choice_or(&section, "level", &LEVELS, tracing::Level::INFO),
         format: reader.choice_or(&section, "format", &FORMATS, LogFormat::Auto),
+        directives: None,
     }
 }

@@ -145,6 +145,7 @@ fn every_option_is_read() {
             enabled: false,
             listen_address: "[::]:0".parse().unwrap(),
             insecure: true,
+            backup_secrets: true,
         },
         metrics: MetricsConfig {
             enabled: true,
@@ -152,7 +153,7 @@ fn every_option_is_read() {
             insecure: true,
             items_max: 1_000_000,
         },
-        log: LogConfig { level: tracing::Level::TRACE, format: LogFormat::Json },
+        log: LogConfig { level: tracing::Level::TRACE, format: LogFormat::Json, directives: None },
         drain_timeout: Duration::from_millis(1500),
         test_mode: true,
     };
