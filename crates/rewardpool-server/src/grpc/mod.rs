@@ -13,6 +13,7 @@ mod fake;
 mod replies;
 mod seed;
 mod stream;
+mod wal_stream;
 mod watch;
 
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ pub(crate) use self::calls::{CallCounts, CallLayer, Calls};
 pub(crate) use self::draws::RewardPoolService;
 use self::replies::Replies;
 pub(crate) use self::seed::SeedService;
+pub(crate) use self::wal_stream::WalStreamService;
 
 /// What all services share.
 #[derive(Clone)]
