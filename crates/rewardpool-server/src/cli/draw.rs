@@ -21,6 +21,10 @@ Examples:
 const LISTED_MAX: usize = 25;
 
 /// Draw once or several times from a pool
+///
+/// What is printed is on the disk of the service. When no answer comes, the draws may have happened or
+/// not: with --key the same command can be repeated until it is answered, and gets the first answer
+/// again instead of new draws. A pool remembers keys for a day, unless it is configured otherwise.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DrawArgs {
