@@ -18,7 +18,10 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rewardpool"));
-    command.args(arguments).env_remove("REWARDPOOL_ADDR").stdin(Stdio::null());
+    command.args(arguments).stdin(Stdio::null());
+    for variable in ["REWARDPOOL_ADDR", "REWARDPOOL_POOL", "REWARDPOOL_TIMEOUT", "COLUMNS"] {
+        command.env_remove(variable);
+    }
     command
 }
 

@@ -48,7 +48,8 @@ pub(crate) fn command<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -
     let mut command = Command::new(env!("CARGO_BIN_EXE_rewardpool"));
     let variables = std::env::vars_os().filter(|(name, _)| {
         let name = name.to_string_lossy();
-        name.starts_with("REWARDPOOL_") || name.contains("COLOR") || name == "COMPLETE"
+        let looks = ["CI", "COLUMNS", "LINES"];
+        name.starts_with("REWARDPOOL_") || name.contains("COLOR") || looks.contains(&&*name)
     });
     for (name, _) in variables {
         command.env_remove(name);
