@@ -159,6 +159,12 @@ impl KeyTable {
         });
     }
 
+    /// Makes the summary wrong.
+    #[cfg(test)]
+    pub(crate) fn spoil(&mut self) {
+        self.summary ^= 1;
+    }
+
     fn is_oldest_due(&self, now_ms: u64) -> bool {
         self.len() > self.limits.keys_max
             || self.outcomes > self.limits.outcomes_max

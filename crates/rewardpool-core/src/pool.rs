@@ -752,6 +752,15 @@ impl Pool {
         Ok(())
     }
 
+    /// Checks items one by one. Gives how many there were.
+    pub(crate) fn check_items_from(&self, from: usize, limit: usize) -> Result<usize, Violation> {
+        let end = self.stock.len().min(from.saturating_add(limit));
+        for place in from..end {
+            self.checked_item(ItemIndex::from_usize(place).expect("a catalogue is bounded"))?;
+        }
+        Ok(end.saturating_sub(from))
+    }
+
     fn checked_item(&self, index: ItemIndex) -> Result<Item, Violation> {
         let pool = self.charter.number;
         let item = self.item(index).ok_or_else(|| self.unknown_item(index))?;

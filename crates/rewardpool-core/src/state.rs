@@ -353,6 +353,17 @@ impl State {
         self.pools.iter().try_for_each(Pool::check_items)
     }
 
+    /// Checks items of a pool one by one, from a place on and at most so many. Gives how many there
+    /// were.
+    pub fn check_items_from(
+        &self,
+        pool: PoolNumber,
+        from: usize,
+        limit: usize,
+    ) -> Result<usize, Violation> {
+        self.known_pool(pool)?.check_items_from(from, limit)
+    }
+
     /// Counts everything again, in O(number of items and keys): that no unit appeared or vanished,
     /// and that whatever is kept up to date is right.
     pub fn check(&self) -> Result<(), Violation> {

@@ -24,6 +24,7 @@ use crate::feed::LogPlace;
 use crate::handle::{Handle, PoolRegistry};
 use crate::mailbox::{MailboxReceiver, mailbox};
 use crate::progress::Progress;
+use crate::recount::Recount;
 use crate::recovery::{RecoveryReport, recover_to_serve};
 use crate::scheduling::{Scheduled, schedule_this_thread};
 use crate::statistics::{Counted, Standing, Statistics};
@@ -363,6 +364,7 @@ impl Started {
             new_pools: Vec::new(),
             staged_draws: 0,
             counted,
+            recount: Recount::default(),
             own_records: 0,
             is_unmarked: true,
         }

@@ -60,6 +60,7 @@ mod histogram;
 pub mod inspect;
 mod mailbox;
 mod progress;
+mod recount;
 mod recovery;
 mod replica;
 mod request;

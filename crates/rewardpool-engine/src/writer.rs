@@ -28,6 +28,7 @@ use crate::engine::{begun, stopwatch};
 use crate::error::EngineError;
 use crate::handle::PoolRegistry;
 use crate::progress::{Progress, SnapshotTaken};
+use crate::recount::Recount;
 use crate::request::{
     Answer, DrawAnswer, LogPosition, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request,
     Status,
@@ -40,8 +41,6 @@ use crate::supplier::Supply;
 /// Bytes of a batch that are kept for the small records which the writer adds on its own: the
 /// snapshot that begins a segment, and digests.
 const OWN_RECORDS_BYTES: usize = 512;
-/// Above this a status does not count everything again, which would keep draws waiting.
-const CHECKED_ITEMS_MAX: usize = 100_000;
 
 /// Moments as the caller of a turn sees them.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +75,7 @@ pub(crate) struct Writer {
     pub(crate) staged_draws: usize,
     /// What the statistics count of draws already.
     pub(crate) counted: Counted,
+    pub(crate) recount: Recount,
     /// Records of the open batch that nobody asked for.
     pub(crate) own_records: u64,
     /// Whether something was committed since the last marker.
@@ -275,9 +275,8 @@ impl Writer {
         }))
     }
 
-    fn read_status(&self) -> Answer {
-        let items: usize = self.state.pools().map(|pool| pool.item_count).sum();
-        let conservation_ok = items > CHECKED_ITEMS_MAX || self.state.check_items().is_ok();
+    fn read_status(&mut self) -> Answer {
+        let conservation_ok = self.recount.step(&self.state);
         self.statistics.counted(conservation_ok);
         Answer::Status(Box::new(Status {
             durable_lsn: self.state.last_lsn(),

@@ -24,7 +24,7 @@ use tower_service::Service as _;
 use crate::script::Script;
 
 /// Every method that takes requests of a client.
-pub(crate) const METHODS: [&str; 17] = [
+pub(crate) const METHODS: [&str; 21] = [
     "/rewardpool.v1.RewardPool/Draw",
     "/rewardpool.v1.RewardPool/DrawStream",
     "/rewardpool.v1.RewardPool/GetState",
@@ -42,7 +42,15 @@ pub(crate) const METHODS: [&str; 17] = [
     "/rewardpool.RewardPoolService/GetState",
     "/rewardpool.RewardPoolService/Draw",
     "/grpc.health.v1.Health/Check",
+    "/rewardpool.v1.PoolAdmin/Backup",
+    "/rewardpool.v1.RewardPool/WatchState",
+    "/rewardpool.v1.PoolAdmin/WatchLog",
+    "/rewardpool.v1.WalStream/Subscribe",
 ];
+/// How many of them, the last ones, answer for as long as the client stays.
+const ENDLESS: usize = 3;
+/// How long a client stays that could stay for ever.
+const STAY: Duration = Duration::from_millis(5);
 /// Calls of one input.
 const CALLS_MAX: usize = 8;
 /// Bytes of an answer that are read: a request may ask for an endless one.
@@ -115,11 +123,14 @@ impl Edge {
 
     fn call(&mut self, script: &mut Script<'_>) {
         let request = request(script);
+        let endless = &METHODS[METHODS.len() - ENDLESS..];
+        let is_endless = endless.contains(&request.uri().path());
         let answered = self.routes.call(request);
         self.runtime.block_on(async {
             let answer = answered.await.expect("a service never fails");
-            let finished = tokio::time::timeout(PATIENCE, read(answer)).await;
-            finished.expect("an answer comes, or a status");
+            let patience = if is_endless { STAY } else { PATIENCE };
+            let finished = tokio::time::timeout(patience, read(answer)).await;
+            assert!(is_endless || finished.is_ok(), "an answer comes, or a status");
         });
     }
 

@@ -171,6 +171,7 @@ fn calls(seeds: &mut Vec<Seed>) {
 fn calls_of_players() -> Calls {
     let pool = || "default".to_owned();
     let get = v1::GetStateRequest { pool: pool(), page_size: 2, page_token: "2".into() };
+    let watch = v1::WatchStateRequest { interval_ms: 100, page_size: 2, ..Default::default() };
     let list = v1::ListPoolsRequest { page_size: 1, page_token: String::new() };
     let find = v1::GetDrawRequest { pool: pool(), idempotency_key: "key".into() };
     let old_draw = |count| call("RewardPoolService/Draw", &seed::DrawRequest { count });
@@ -183,6 +184,7 @@ fn calls_of_players() -> Calls {
         ("get_state", call("v1.RewardPool/GetState", &get)),
         ("get_draw", call("v1.RewardPool/GetDraw", &find)),
         ("list_pools", call("v1.RewardPool/ListPools", &list)),
+        ("watch_state", call("v1.RewardPool/WatchState", &watch)),
         ("old_state", call("RewardPoolService/GetState", &seed::GetStateRequest {})),
         ("old_draw", old_draw(20)),
         ("old_endless_draw", old_draw(i32::MAX)),
@@ -223,6 +225,7 @@ fn calls_of_admins() -> Calls {
     let resume =
         v1::ResumePoolRequest { pool: pool(), actor: actor.clone(), reason: reason.clone() };
     let close = v1::ClosePoolRequest { pool: "summer".into(), actor, reason };
+    let log = v1::WatchLogRequest { after_sequence: 3, backlog: 2 };
     let add_units = update(v1::update_item_request::Quantity::Add(-2));
     let set_units = update(v1::update_item_request::Quantity::Set(set));
     vec![
@@ -236,5 +239,6 @@ fn calls_of_admins() -> Calls {
         ("close", call("PoolAdmin/ClosePool", &close)),
         ("snapshot", call("PoolAdmin/TakeSnapshot", &v1::TakeSnapshotRequest {})),
         ("status", call("PoolAdmin/GetStatus", &v1::GetStatusRequest {})),
+        ("watch_log", call("PoolAdmin/WatchLog", &log)),
     ]
 }

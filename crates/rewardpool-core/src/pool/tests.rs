@@ -89,6 +89,27 @@ fn each_spoiled_sum_is_found() {
     assert_eq!(sum_found(more), Sum::SelectorTotal);
 }
 
+/// A status asks for it while draws wait, and there may be millions of keys.
+#[test]
+fn items_are_counted_without_the_keys() {
+    let mut pool = pool();
+    pool.keys.spoil();
+    assert!(pool.check().is_err());
+    assert_eq!(pool.check_items(), Ok(()));
+}
+
+#[test]
+fn items_can_be_checked_in_parts() {
+    let mut pool = pool();
+    let count = pool.item_count();
+    assert_eq!(pool.check_items_from(0, usize::MAX), Ok(count));
+    assert_eq!(pool.check_items_from(count, 5), Ok(0));
+    assert_eq!(pool.check_items_from(count + 1, 5), Ok(0));
+    pool.stock[3].awarded_and_mark += 1;
+    assert_eq!(pool.check_items_from(0, 3), Ok(3));
+    assert!(pool.check_items_from(2, 2).is_err());
+}
+
 #[test]
 fn a_wrong_mark_and_a_wrong_selector_are_found() {
     let marked = found(|pool| pool.stock[2].awarded_and_mark |= DRAWABLE);

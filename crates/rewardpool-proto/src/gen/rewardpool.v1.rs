@@ -287,8 +287,9 @@ pub struct ServiceActivity {
     /// Whether the disk is full, and draws are refused with RESOURCE_EXHAUSTED, `NO_SPACE`.
     #[prost(bool, tag = "13")]
     pub out_of_space: bool,
-    /// Whether granted = quantity + awarded held for every limited item when it was last counted,
-    /// which is at most ten seconds ago. Always true; false is a defect that needs a person at once.
+    /// Whether granted = quantity + awarded held for every limited item whenever it was counted, which
+    /// is done every ten seconds while somebody watches; of more than 100000 items, so many at a time.
+    /// Always true; false is a defect that needs a person at once.
     #[prost(bool, tag = "14")]
     pub conservation_ok: bool,
     /// Version of the program.
@@ -599,8 +600,9 @@ pub struct GetStatusResponse {
     /// Commands that may wait at most; more are refused with RESOURCE_EXHAUSTED, `OVERLOADED`.
     #[prost(uint64, tag = "12")]
     pub mailbox_capacity: u64,
-    /// Whether granted = quantity + awarded held for every limited item when this was answered. Always
-    /// true; false is a defect that needs a person at once.
+    /// Whether granted = quantity + awarded held for every limited item when this was answered; of more
+    /// than 100000 items, for so many of them, others each time. Always true; false is a defect that
+    /// needs a person at once.
     #[prost(bool, tag = "13")]
     pub conservation_ok: bool,
     /// When the thread that writes the log gets a processor: `fifo` (before all ordinary threads) or
