@@ -1,8 +1,11 @@
 //! The outer part of the service: its configuration, its gRPC interface, and what wires the parts.
 mod activity;
+pub mod auth;
 pub mod config;
 pub mod convert;
 mod grpc;
+pub mod listen;
 pub mod log_ring;
 pub mod serve;
+mod stamp;
 pub mod telemetry;

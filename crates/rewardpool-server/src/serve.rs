@@ -6,6 +6,7 @@
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::task::Poll;
 use std::time::Duration;
 use std::{io, path, thread};
@@ -26,12 +27,14 @@ use rewardpool_proto::v1::pool_admin_server::PoolAdminServer;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tonic::service::Routes;
-use tonic::transport::server::{Router, TcpIncoming};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::auth::{Auth, AuthError, GuardLayer};
 use crate::config::{Config, PoolConfig, RecordFormat, Scheduling, StorageKind, WalConfig};
 use crate::grpc::{Edge, PoolAdminService, RewardPoolService, SeedService, StatusInfo};
+use crate::listen;
+use crate::listen::tls::{Tls, TlsError};
 use crate::log_ring::LogRing;
 
 /// Streams of one connection at the same time.
@@ -50,6 +53,8 @@ const LOCAL_RESETS_MAX: usize = 256;
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of an administrator's request, which may hold a catalogue.
 const ADMIN_REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How often it is looked whether files of tokens and certificates changed.
+const REFRESH_EVERY: Duration = Duration::from_secs(1);
 /// How long one step of the start may take in the engine.
 const START_PATIENCE: Duration = Duration::from_mins(1);
 /// Items that are read at once to compare a catalogue.
@@ -90,6 +95,12 @@ pub enum ServeError {
         /// Why.
         refusal: Refusal,
     },
+    /// The tokens file cannot be used.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A thread, or the runtime of the network, could not be started.
     #[error("cannot start a thread of the service: {0}")]
     Start(io::Error),
@@ -109,6 +120,7 @@ impl ServeError {
             | Self::Pool { refusal: Refusal::OutOfSpace, .. } => 74,
             Self::Bind { .. } | Self::Pool { .. } | Self::Server(_) => 69,
             Self::Locked(_) => 73,
+            Self::Auth(_) | Self::Tls(_) => 78,
         }
     }
 
@@ -125,6 +137,8 @@ impl ServeError {
             Self::Corrupt(_)
             | Self::Locked(_)
             | Self::EngineEnded
+            | Self::Auth(_)
+            | Self::Tls(_)
             | Self::Bind { .. }
             | Self::Start(_)
             | Self::Server(_) => false,
@@ -169,21 +183,67 @@ pub async fn asked_to_stop() -> io::Result<()> {
 /// [`Service::run`].
 pub struct Service {
     engine: Engine,
-    listener: Option<TcpListener>,
-    address: Option<SocketAddr>,
+    sockets: Sockets,
+    security: Security,
     info: StatusInfo,
     drain_timeout: Duration,
+}
+
+/// Where the service listens.
+#[derive(Default)]
+struct Sockets {
+    /// For everybody, or without administrators when these have their own.
+    listener: Option<TcpListener>,
+    /// For administrators only.
+    admin: Option<TcpListener>,
+}
+
+/// What stands between the service and those who ask.
+#[derive(Clone, Default)]
+struct Security {
+    auth: Option<Arc<Auth>>,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Security {
+    fn open(config: &Config) -> Result<Self, ServeError> {
+        let tls = config.grpc.tls.as_ref().filter(|_| config.grpc.enabled);
+        let tls = tls.map(Tls::open).transpose()?.map(Arc::new);
+        Ok(Self { auth: Auth::open(&config.auth)?, tls })
+    }
+
+    /// Reads the files again that have changed, now and then, on a thread of its own because the
+    /// disk may be slow. Ends when the sender is gone.
+    fn refresh_files(&self) -> io::Result<std::sync::mpsc::SyncSender<()>> {
+        let (ending, ended) = std::sync::mpsc::sync_channel(0);
+        let Self { auth, tls } = self.clone();
+        let dispatch = tracing::dispatcher::get_default(Clone::clone);
+        let refresh = move || {
+            let _guard = tracing::dispatcher::set_default(&dispatch);
+            while ended.recv_timeout(REFRESH_EVERY) == Err(RecvTimeoutError::Timeout) {
+                if let Some(auth) = &auth {
+                    auth.refresh();
+                }
+                if let Some(tls) = &tls {
+                    tls.refresh();
+                }
+            }
+        };
+        // Nobody waits for this thread: it ends with the service.
+        drop(thread::Builder::new().name("files".to_owned()).spawn(refresh)?);
+        Ok(ending)
+    }
 }
 
 impl Service {
     /// Recovers the engine, creates the pools that it does not know yet, and listens.
     pub fn open(config: &Config) -> Result<Self, ServeError> {
+        let security = Security::open(config)?;
         let engine = Engine::open(&engine_config(config))?;
         match Self::around(&engine, config) {
-            Ok((listener, info)) => {
-                let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+            Ok((sockets, info)) => {
                 let drain_timeout = config.drain_timeout;
-                Ok(Self { engine, listener, address, info, drain_timeout })
+                Ok(Self { engine, sockets, security, info, drain_timeout })
             }
             Err(error) => Err(match engine.stop() {
                 // The engine refused because it had failed, which says why.
@@ -198,20 +258,16 @@ impl Service {
         }
     }
 
-    fn around(
-        engine: &Engine,
-        config: &Config,
-    ) -> Result<(Option<TcpListener>, StatusInfo), ServeError> {
+    fn around(engine: &Engine, config: &Config) -> Result<(Sockets, StatusInfo), ServeError> {
         log_recovery(engine.recovery());
         log_scheduling(engine.scheduled());
         create_pools(&engine.handle(), &config.pools)?;
-        let address = config.grpc.listen_address;
-        let listener = if config.grpc.enabled {
-            Some(bind(address).map_err(|source| ServeError::Bind { address, source })?)
-        } else {
-            None
-        };
-        Ok((listener, status_info(engine, config)))
+        let mut sockets = Sockets::default();
+        if config.grpc.enabled {
+            sockets.listener = Some(bind(config.grpc.listen_address)?);
+            sockets.admin = config.grpc.admin_listen_address.map(bind).transpose()?;
+        }
+        Ok((sockets, status_info(engine, config)))
     }
 
     /// The same service, which shows this log to clients. Without one there is nothing to show.
@@ -223,7 +279,17 @@ impl Service {
 
     /// Where it listens, with the port that was taken for port 0. `None` without a gRPC server.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.address
+        address_of(self.sockets.listener.as_ref())
+    }
+
+    /// Where it listens for administrators only, if it does.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        address_of(self.sockets.admin.as_ref())
+    }
+
+    /// Who may do what; `None` when everybody may do everything.
+    pub fn auth(&self) -> Option<&Arc<Auth>> {
+        self.security.auth.as_ref()
     }
 
     /// The way into the engine, for callers in the same process.
@@ -270,25 +336,45 @@ impl Service {
         if poll_fn(|context| Poll::Ready(stop.as_mut().poll(context).is_ready())).await {
             return Ok(());
         }
-        let Some(listener) = &self.listener else {
+        let Some(listener) = &self.sockets.listener else {
             tracing::info!("ready without a gRPC server");
             stop.await;
             return Ok(());
         };
-        let incoming = incoming(listener).map_err(ServeError::Start)?;
+        let _refreshing = self.security.refresh_files().map_err(ServeError::Start)?;
         let (stopping, stopping_seen) = watch::channel(false);
         let health = HealthReporter::new();
         set_health(&health, ServingStatus::Serving).await;
         let edge = Edge::new(self.engine.handle(), stopping_seen.clone());
-        let router = self.router(edge, health.clone());
-        let quit = async {
-            let mut stopping = stopping_seen;
-            drop(stopping.wait_for(|stopping| *stopping).await);
+        let quit = || {
+            let mut stopping = stopping_seen.clone();
+            async move { drop(stopping.wait_for(|stopping| *stopping).await) }
         };
-        let server = router.serve_with_incoming_shutdown(incoming, quit);
+        let part = if self.sockets.admin.is_some() { Part::Players } else { Part::All };
+        let routes = self.services(part, edge.clone(), health.clone());
+        let players = self.serve_on(listener, routes, quit())?;
+        let admin = match &self.sockets.admin {
+            Some(listener) => {
+                let routes = self.services(Part::Admin, edge, health.clone());
+                Some(self.serve_on(listener, routes, quit())?)
+            }
+            None => None,
+        };
+        let server = async {
+            let admin = async {
+                match admin {
+                    Some(admin) => admin.await,
+                    None => Ok(()),
+                }
+            };
+            tokio::try_join!(players, admin).map(drop)
+        };
         tokio::pin!(server);
-        if let Some(address) = self.address {
-            tracing::info!(%address, "listening");
+        if let Some(address) = self.address() {
+            let admin_address = self.admin_address().map(tracing::field::display);
+            let is_encrypted = self.security.tls.is_some();
+            let needs_tokens = self.security.auth.as_ref().is_some_and(|auth| auth.needs_tokens());
+            tracing::info!(%address, admin_address, is_encrypted, needs_tokens, "listening");
         }
         tokio::select! {
             biased;
@@ -305,16 +391,30 @@ impl Service {
         Ok(())
     }
 
-    fn router(&self, edge: Edge, health: HealthReporter) -> Router {
-        let is_local = self.address.is_some_and(|address| address.ip().is_loopback());
-        tonic::transport::Server::builder()
+    fn serve_on(
+        &self,
+        listener: &TcpListener,
+        routes: Routes,
+        quit: impl Future<Output = ()>,
+    ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>>, ServeError> {
+        let listener = listener.try_clone().and_then(tokio::net::TcpListener::from_std);
+        let incoming =
+            listen::incoming(listener.map_err(ServeError::Start)?, self.security.tls.clone());
+        let router = tonic::transport::Server::builder()
             .max_concurrent_streams(STREAMS_MAX)
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
             .http2_max_header_list_size(HEADERS_BYTES_MAX)
             .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
             .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
-            .add_routes(services(edge, self.info.clone(), health, is_local))
+            .add_routes(routes);
+        Ok(router.serve_with_incoming_shutdown(incoming, quit))
+    }
+
+    fn services(&self, part: Part, edge: Edge, health: HealthReporter) -> Routes {
+        let is_local = self.address().is_some_and(|address| address.ip().is_loopback());
+        let plan = Plan { part, has_reflection: is_local, auth: self.security.auth.clone() };
+        services(plan, edge, self.info.clone(), health)
     }
 }
 
@@ -325,7 +425,8 @@ impl Service {
 /// Outside of a runtime.
 pub fn routes(engine: &Engine, config: &Config, stopping: watch::Receiver<bool>) -> Routes {
     let edge = Edge::new(engine.handle(), stopping);
-    services(edge, status_info(engine, config), HealthReporter::new(), false)
+    let plan = Plan { part: Part::All, has_reflection: false, auth: None };
+    services(plan, edge, status_info(engine, config), HealthReporter::new())
 }
 
 fn status_info(engine: &Engine, config: &Config) -> StatusInfo {
@@ -341,37 +442,66 @@ fn status_info(engine: &Engine, config: &Config) -> StatusInfo {
     }
 }
 
-fn services(edge: Edge, info: StatusInfo, health: HealthReporter, has_reflection: bool) -> Routes {
-    let draws = RewardPoolServer::new(RewardPoolService::new(edge.clone()))
-        .max_decoding_message_size(REQUEST_BYTES_MAX);
-    let seed = RewardPoolServiceServer::new(SeedService::new(edge.clone()))
-        .max_decoding_message_size(REQUEST_BYTES_MAX);
-    let admin = PoolAdminServer::new(PoolAdminService::new(edge, info))
-        .max_decoding_message_size(ADMIN_REQUEST_BYTES_MAX);
+/// Which services are served at an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Part {
+    All,
+    /// All but that of administrators.
+    Players,
+    /// Only that of administrators.
+    Admin,
+}
+
+/// How the services are served at an address.
+struct Plan {
+    part: Part,
+    has_reflection: bool,
+    auth: Option<Arc<Auth>>,
+}
+
+fn services(plan: Plan, edge: Edge, info: StatusInfo, health: HealthReporter) -> Routes {
+    let Plan { part, has_reflection, auth } = plan;
+    let edge = if auth.is_some() { edge.guarded() } else { edge };
     let health = tonic_health::server::HealthService::from_health_reporter(health);
     let health = tonic_health::pb::health_server::HealthServer::new(health)
         .max_decoding_message_size(REQUEST_BYTES_MAX);
-    let routes = Routes::new(draws).add_service(seed).add_service(admin).add_service(health);
-    if !has_reflection {
-        return routes;
+    let mut routes = Routes::new(health);
+    if part != Part::Admin {
+        let draws = RewardPoolServer::new(RewardPoolService::new(edge.clone()))
+            .max_decoding_message_size(REQUEST_BYTES_MAX);
+        let seed = RewardPoolServiceServer::new(SeedService::new(edge.clone()))
+            .max_decoding_message_size(REQUEST_BYTES_MAX);
+        routes = routes.add_service(draws).add_service(seed);
     }
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .expect("the descriptors are generated");
-    routes.add_service(reflection)
+    if part != Part::Players {
+        let admin = PoolAdminServer::new(PoolAdminService::new(edge, info))
+            .max_decoding_message_size(ADMIN_REQUEST_BYTES_MAX);
+        routes = routes.add_service(admin);
+    }
+    if has_reflection {
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()
+            .expect("the descriptors are generated");
+        routes = routes.add_service(reflection);
+    }
+    match auth {
+        Some(auth) => Routes::from(routes.into_axum_router().layer(GuardLayer::new(auth))),
+        None => routes,
+    }
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    bound.map_err(|source| ServeError::Bind { address, source })
 }
 
-fn incoming(listener: &TcpListener) -> io::Result<TcpIncoming> {
-    let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
-    Ok(TcpIncoming::from(listener).with_nodelay(Some(true)))
+fn address_of(listener: Option<&TcpListener>) -> Option<SocketAddr> {
+    listener.and_then(|listener| listener.local_addr().ok())
 }
 
 async fn set_health(health: &HealthReporter, status: ServingStatus) {

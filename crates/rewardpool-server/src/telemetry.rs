@@ -7,6 +7,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{EnvFilter, fmt, registry};
 
+use crate::auth::audit;
 use crate::config::{LogConfig, LogFormat};
 use crate::log_ring::LogRing;
 
@@ -50,7 +51,8 @@ const fn is_human(format: LogFormat, terminal: bool) -> bool {
 /// below they write several lines for each call.
 fn filter(level: Level) -> String {
     let libraries = level.min(Level::WARN);
-    format!("{libraries},rewardpool={level}")
+    // What administrators did is told at every level.
+    format!("{libraries},rewardpool={level},{}=INFO", audit::TARGET)
 }
 
 #[cfg(test)]
@@ -67,8 +69,8 @@ mod tests {
 
     #[test]
     fn libraries_are_never_louder_than_the_service() {
-        assert_eq!(filter(Level::ERROR), "ERROR,rewardpool=ERROR");
-        assert_eq!(filter(Level::DEBUG), "WARN,rewardpool=DEBUG");
+        assert_eq!(filter(Level::ERROR), "ERROR,rewardpool=ERROR,audit=INFO");
+        assert_eq!(filter(Level::DEBUG), "WARN,rewardpool=DEBUG,audit=INFO");
         for level in [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE] {
             assert!(EnvFilter::try_new(filter(level)).is_ok(), "{level}");
         }

@@ -10,8 +10,10 @@ mod document;
 mod fault;
 mod pools;
 mod reader;
+mod security;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::fmt;
 use std::fs;
@@ -22,6 +24,8 @@ use std::time::Duration;
 use rewardpool_core::command::PoolSpec;
 
 pub use self::fault::{ConfigError, Fault, Position};
+pub use self::security::{AuthConfig, QuotaConfig, TlsConfig, public_address_fault};
+pub use self::tokens::{Digest, TokenEntry, is_principal, read_tokens, write_tokens};
 
 use self::document::{Node, Value};
 use self::reader::{Numbers, Path, Reader, Section};
@@ -31,8 +35,17 @@ const SAMPLE: &str = include_str!("../../../../samples/config.yaml");
 
 /// The options, section by section.
 mod keys {
-    pub(super) const TOP: &[&str] =
-        &["working_dir", "pool", "pools", "wal", "grpc", "log", "drain_timeout", "test_mode"];
+    pub(super) const TOP: &[&str] = &[
+        "working_dir",
+        "pool",
+        "pools",
+        "wal",
+        "grpc",
+        "auth",
+        "log",
+        "drain_timeout",
+        "test_mode",
+    ];
     pub(super) const POOL: &[&str] = &["id", "catalog", "selector", "idempotency", "seed"];
     pub(super) const ITEM: &[&str] = &["item_id", "quantity", "weight", "probability"];
     pub(super) const IDEMPOTENCY: &[&str] = &["window", "max_keys", "max_outcomes"];
@@ -44,7 +57,8 @@ mod keys {
         "flush_after_n_draw",
         "scheduling",
     ];
-    pub(super) const GRPC: &[&str] = &["enabled", "listen_address", "insecure"];
+    pub(super) const GRPC: &[&str] =
+        &["enabled", "listen_address", "admin_listen_address", "insecure", "tls"];
     pub(super) const LOG: &[&str] = &["level", "format"];
 
     pub(super) const SECTIONS: &[(&str, &[&str])] = &[
@@ -54,6 +68,9 @@ mod keys {
         ("pool.idempotency", IDEMPOTENCY),
         ("wal", WAL),
         ("grpc", GRPC),
+        ("grpc.tls", super::security::TLS_KEYS),
+        ("auth", super::security::AUTH_KEYS),
+        ("auth.quotas", super::security::QUOTA_KEYS),
         ("log", LOG),
     ];
 }
@@ -69,6 +86,8 @@ pub struct Config {
     pub wal: WalConfig,
     /// The gRPC server.
     pub grpc: GrpcConfig,
+    /// Who may do what.
+    pub auth: AuthConfig,
     /// What the service says about itself.
     pub log: LogConfig,
     /// How long a stop waits for calls that are under way: 0s to 1h. Default: 10s.
@@ -171,11 +190,16 @@ impl StorageKind {
 pub struct GrpcConfig {
     /// Whether it runs. Default: true.
     pub enabled: bool,
-    /// Where it listens; a loopback address unless `insecure`. Port 0 takes any free port.
-    /// Default: 127.0.0.1:50051.
+    /// Where it listens; a loopback address unless there are `tls` and `auth.tokens_file`, or
+    /// `insecure`. Port 0 takes any free port. Default: 127.0.0.1:50051.
     pub listen_address: SocketAddr,
-    /// Whether other machines may reach it without encryption. Default: false.
+    /// Where administrators are served, by the same rule. They are not at `listen_address` then.
+    /// Default: nowhere else.
+    pub admin_listen_address: Option<SocketAddr>,
+    /// Whether other machines may reach it without encryption and tokens. Default: false.
     pub insecure: bool,
+    /// Encryption. Default: none.
+    pub tls: Option<TlsConfig>,
 }
 
 /// What the service says about itself.
@@ -234,11 +258,13 @@ impl Config {
 fn read_config(reader: &mut Reader<'_>, top: &Node) -> Config {
     let section = reader.section(&Path::Top, top, keys::TOP);
     let test_mode = reader.switch_or(&section, "test_mode", false);
+    let auth = security::read_auth(reader, &section);
     Config {
         working_dir: read_working_dir(reader, &section),
         pools: pools::read(reader, &section, test_mode),
         wal: read_wal(reader, &section),
-        grpc: read_grpc(reader, &section),
+        grpc: read_grpc(reader, &section, &auth),
+        auth,
         log: read_log(reader, &section),
         drain_timeout: reader.duration_or(
             &section,
@@ -289,41 +315,45 @@ fn read_wal(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> WalConfig {
     }
 }
 
-fn read_grpc(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> GrpcConfig {
+fn read_grpc(reader: &mut Reader<'_>, top: &Section<'_, '_>, auth: &AuthConfig) -> GrpcConfig {
     let path = Path::Key(top.path, "grpc");
     let section = reader.section_of(top, &path, "grpc", keys::GRPC);
     let insecure = reader.switch_or(&section, "insecure", false);
-    GrpcConfig {
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_051));
+    let listen_address = read_listen_address(reader, &section, "listen_address");
+    let grpc = GrpcConfig {
         enabled: reader.switch_or(&section, "enabled", true),
-        listen_address: read_listen_address(reader, &section, insecure),
+        listen_address: listen_address.unwrap_or(default),
+        admin_listen_address: read_listen_address(reader, &section, "admin_listen_address"),
         insecure,
+        tls: security::read_tls(reader, &section),
+    };
+    // A faulty section counts: what is wrong with it is said already.
+    let (has_tls, has_tokens) = (section.get("tls").is_some(), auth.tokens_file.is_some());
+    let fault = |address| public_address_fault(address, has_tls, has_tokens, insecure);
+    let addresses = [
+        ("listen_address", Some(grpc.listen_address)),
+        ("admin_listen_address", grpc.admin_listen_address),
+    ];
+    for (key, address) in addresses {
+        security::check_address(reader, &section, key, address.and_then(fault));
     }
+    grpc
 }
 
 fn read_listen_address(
     reader: &mut Reader<'_>,
     section: &Section<'_, '_>,
-    insecure: bool,
-) -> SocketAddr {
-    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_051));
+    key: &str,
+) -> Option<SocketAddr> {
     let rule = "an address is `:50051` (this machine only) or `127.0.0.1:50051`";
-    let Some(node) = section.get("listen_address") else { return default };
-    let path = Path::Key(section.path, "listen_address");
-    let Value::Text(text) = &node.value else {
+    let (node, path) = (section.get(key)?, Path::Key(section.path, key));
+    let address =
+        if let Value::Text(text) = &node.value { parse_listen_address(text) } else { None };
+    if address.is_none() {
         reader.refuse(&path, node, rule);
-        return default;
-    };
-    match parse_listen_address(text) {
-        Some(address) if insecure || address.ip().is_loopback() => return address,
-        Some(_) => {
-            let rule = "other machines can reach this address, and calls are not encrypted: write \
-                        a loopback address such as `127.0.0.1:50051`, or allow it with `insecure: \
-                        true` under `grpc`";
-            reader.refuse(&path, node, rule);
-        }
-        None => reader.refuse(&path, node, rule),
     }
-    default
+    address
 }
 
 /// Reads an address to listen on: `:50051`, `localhost:50051` or `127.0.0.1:50051`.

@@ -2,8 +2,10 @@
 use std::time::{Duration, Instant};
 
 use rewardpool_core::command::{AdminCommand, Note, PoolStatus};
+use rewardpool_core::ids::{ItemIndex, PoolNumber};
 use rewardpool_core::name::PoolId;
-use rewardpool_engine::{Answer, NewPool, Refusal, Request};
+use rewardpool_core::view::ItemState;
+use rewardpool_engine::{Answer, NewPool, PoolPage, Refusal, Reply, Request};
 use rewardpool_proto::v1;
 use rewardpool_proto::v1::pool_admin_server::PoolAdmin;
 use tonic::metadata::MetadataMap;
@@ -12,6 +14,8 @@ use tonic::{Response, Status};
 use super::watch::{LogSource, Messages};
 use super::{Edge, StatusInfo, call, check};
 use crate::activity::process_id;
+use crate::auth::Caller;
+use crate::auth::audit::{self, Action};
 use crate::convert::{Fault, segment_info, snapshot_info, wide};
 
 /// How long a call without a deadline waits for a snapshot.
@@ -44,17 +48,92 @@ impl PoolAdminService {
         Ok(Changed { lsn, catalog_version })
     }
 
-    async fn set_status(
+    /// Makes a change of a pool and leaves its trace.
+    async fn act(
         &self,
-        metadata: &MetadataMap,
-        pool: &str,
-        status: PoolStatus,
-        note: Note,
+        asked: Asked<'_>,
+        command: impl FnOnce(PoolNumber, Note) -> Result<AdminCommand, Fault>,
     ) -> Result<Changed, Fault> {
-        let pool = check::pool(&self.edge.mailbox, pool)?;
-        let command = AdminCommand::SetStatus { pool, status, note };
-        self.change(metadata, Request::Change(Box::new(command))).await
+        let Asked { caller, metadata, mut action } = asked;
+        let acted = async {
+            let pool = check::pool_for(&caller, &self.edge.mailbox, action.pool)?;
+            let note = caller.note(action.actor, action.reason)?;
+            let actor = note.actor().to_owned();
+            let command = command(pool, note)?;
+            let before = self.look(pool, action.item).await.unwrap_or_default();
+            let changed = self.change(metadata, Request::Change(Box::new(command))).await?;
+            let after = self.look(pool, action.item).await.unwrap_or_default();
+            Ok((changed, actor, before, after))
+        };
+        match acted.await {
+            Ok((changed, actor, before, after)) => {
+                action = Action { actor: &actor, before: &before, after: &after, ..action };
+                audit::done(&caller, metadata, action, changed.lsn);
+                Ok(changed)
+            }
+            Err(fault) => {
+                audit::refused(&caller, metadata, action, &fault);
+                Err(fault)
+            }
+        }
     }
+
+    async fn set_status(&self, asked: Asked<'_>, status: PoolStatus) -> Result<Changed, Fault> {
+        self.act(asked, |pool, note| Ok(AdminCommand::SetStatus { pool, status, note })).await
+    }
+
+    /// How a pool or, when it is named, an item is at present, for a trace.
+    async fn look(&self, pool: PoolNumber, item: &str) -> Option<String> {
+        let reply = self.read(pool, 0).await.ok()?;
+        let page = page(&reply)?;
+        if item.is_empty() {
+            return Some(format!("{:?}", page.summary.status).to_lowercase());
+        }
+        let is_it = |place: &usize| {
+            let index = ItemIndex::from_usize(*place);
+            index.and_then(|index| page.names.get(index)).is_some_and(|id| id.as_str() == item)
+        };
+        let Some(place) = (0..page.names.len()).find(is_it) else {
+            return Some("not there".to_owned());
+        };
+        let reply = self.read(pool, place).await.ok()?;
+        self::page(&reply)?.items.first().map(describe)
+    }
+
+    async fn read(&self, pool: PoolNumber, from: usize) -> Result<Reply, Fault> {
+        let request = Request::ReadPool { pool, from, limit: 1 };
+        call::ask(&self.edge.mailbox, request, None).await
+    }
+}
+
+fn page(reply: &Reply) -> Option<&PoolPage> {
+    match call::answer(reply) {
+        Ok(Answer::Pool(page)) => Some(page),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// A change that somebody asks for.
+struct Asked<'a> {
+    caller: Caller,
+    metadata: &'a MetadataMap,
+    action: Action<'a>,
+}
+
+impl<'a> Asked<'a> {
+    fn new<T>(
+        edge: &Edge,
+        request: &'a tonic::Request<T>,
+        action: Action<'a>,
+    ) -> Result<Self, Fault> {
+        Ok(Self { caller: edge.caller(request)?, metadata: request.metadata(), action })
+    }
+}
+
+fn describe(item: &ItemState) -> String {
+    let ItemState { weight, quantity, retired, .. } = item;
+    let retired = if *retired { ", retired" } else { "" };
+    format!("weight {weight}, quantity {}{retired}", quantity.to_number())
 }
 
 #[tonic::async_trait]
@@ -65,10 +144,27 @@ impl PoolAdmin for PoolAdminService {
         &self,
         request: tonic::Request<v1::CreatePoolRequest>,
     ) -> Result<Response<v1::CreatePoolResponse>, Status> {
-        let spec = check::pool_spec(request.get_ref())?;
-        let new_pool = Request::CreatePool(Box::new(NewPool { spec, secret: None }));
-        let Changed { lsn, catalog_version } = self.change(request.metadata(), new_pool).await?;
-        Ok(Response::new(v1::CreatePoolResponse { lsn, catalog_version }))
+        let (caller, metadata) = (self.edge.caller(&request)?, request.metadata());
+        let action =
+            Action { what: "CreatePool", pool: &request.get_ref().pool, ..Action::default() };
+        let created = async {
+            caller.check_name(action.pool)?;
+            let spec = check::pool_spec(request.get_ref())?;
+            let new_pool = Request::CreatePool(Box::new(NewPool { spec, secret: None }));
+            self.change(metadata, new_pool).await
+        };
+        match created.await {
+            Ok(Changed { lsn, catalog_version }) => {
+                let after = format!("{} items", request.get_ref().catalog.len());
+                let action = Action { before: "not there", after: &after, ..action };
+                audit::done(&caller, metadata, action, lsn);
+                Ok(Response::new(v1::CreatePoolResponse { lsn, catalog_version }))
+            }
+            Err(fault) => {
+                audit::refused(&caller, metadata, action, &fault);
+                Err(fault.into())
+            }
+        }
     }
 
     async fn update_item(
@@ -76,14 +172,14 @@ impl PoolAdmin for PoolAdminService {
         request: tonic::Request<v1::UpdateItemRequest>,
     ) -> Result<Response<v1::UpdateItemResponse>, Status> {
         let fields = request.get_ref();
-        let command = AdminCommand::UpdateItem {
-            pool: check::pool(&self.edge.mailbox, &fields.pool)?,
-            item: check::item_id("item_id".to_owned(), &fields.item_id)?,
-            change: check::item_change(fields)?,
-            note: check::note(&fields.actor, &fields.reason)?,
+        let v1::UpdateItemRequest { pool, item_id: item, actor, reason, .. } = fields;
+        let action = Action { what: "UpdateItem", pool, item, actor, reason, ..Action::default() };
+        let asked = Asked::new(&self.edge, &request, action)?;
+        let command = |pool, note| {
+            let item = check::item_id("item_id".to_owned(), item)?;
+            Ok(AdminCommand::UpdateItem { pool, item, change: check::item_change(fields)?, note })
         };
-        let change = Request::Change(Box::new(command));
-        let Changed { lsn, catalog_version } = self.change(request.metadata(), change).await?;
+        let Changed { lsn, catalog_version } = self.act(asked, command).await?;
         Ok(Response::new(v1::UpdateItemResponse { lsn, catalog_version }))
     }
 
@@ -91,16 +187,16 @@ impl PoolAdmin for PoolAdminService {
         &self,
         request: tonic::Request<v1::AddItemRequest>,
     ) -> Result<Response<v1::AddItemResponse>, Status> {
-        let fields = request.get_ref();
-        let item = fields.item.as_ref();
-        let item = item.ok_or_else(|| Fault::invalid("item", "it must be set"))?;
-        let command = AdminCommand::AddItem {
-            pool: check::pool(&self.edge.mailbox, &fields.pool)?,
-            item: check::catalog_item("item", item)?,
-            note: check::note(&fields.actor, &fields.reason)?,
+        let v1::AddItemRequest { pool, item, actor, reason } = request.get_ref();
+        let name = item.as_ref().map_or("", |item| &item.item_id);
+        let action =
+            Action { what: "AddItem", pool, item: name, actor, reason, ..Action::default() };
+        let asked = Asked::new(&self.edge, &request, action)?;
+        let command = |pool, note| {
+            let item = item.as_ref().ok_or_else(|| Fault::invalid("item", "it must be set"))?;
+            Ok(AdminCommand::AddItem { pool, item: check::catalog_item("item", item)?, note })
         };
-        let change = Request::Change(Box::new(command));
-        let Changed { lsn, catalog_version } = self.change(request.metadata(), change).await?;
+        let Changed { lsn, catalog_version } = self.act(asked, command).await?;
         Ok(Response::new(v1::AddItemResponse { lsn, catalog_version }))
     }
 
@@ -108,14 +204,14 @@ impl PoolAdmin for PoolAdminService {
         &self,
         request: tonic::Request<v1::RetireItemRequest>,
     ) -> Result<Response<v1::RetireItemResponse>, Status> {
-        let fields = request.get_ref();
-        let command = AdminCommand::RetireItem {
-            pool: check::pool(&self.edge.mailbox, &fields.pool)?,
-            item: check::item_id("item_id".to_owned(), &fields.item_id)?,
-            note: check::note(&fields.actor, &fields.reason)?,
+        let v1::RetireItemRequest { pool, item_id: item, actor, reason } = request.get_ref();
+        let action = Action { what: "RetireItem", pool, item, actor, reason, ..Action::default() };
+        let asked = Asked::new(&self.edge, &request, action)?;
+        let command = |pool, note| {
+            let item = check::item_id("item_id".to_owned(), item)?;
+            Ok(AdminCommand::RetireItem { pool, item, note })
         };
-        let change = Request::Change(Box::new(command));
-        let Changed { lsn, catalog_version } = self.change(request.metadata(), change).await?;
+        let Changed { lsn, catalog_version } = self.act(asked, command).await?;
         Ok(Response::new(v1::RetireItemResponse { lsn, catalog_version }))
     }
 
@@ -124,8 +220,9 @@ impl PoolAdmin for PoolAdminService {
         request: tonic::Request<v1::PausePoolRequest>,
     ) -> Result<Response<v1::PausePoolResponse>, Status> {
         let v1::PausePoolRequest { pool, actor, reason } = request.get_ref();
-        let (note, status) = (check::note(actor, reason)?, PoolStatus::Paused);
-        let changed = self.set_status(request.metadata(), pool, status, note).await?;
+        let action = Action { what: "PausePool", pool, actor, reason, ..Action::default() };
+        let asked = Asked::new(&self.edge, &request, action)?;
+        let changed = self.set_status(asked, PoolStatus::Paused).await?;
         let Changed { lsn, catalog_version } = changed;
         Ok(Response::new(v1::PausePoolResponse { lsn, catalog_version }))
     }
@@ -135,8 +232,9 @@ impl PoolAdmin for PoolAdminService {
         request: tonic::Request<v1::ResumePoolRequest>,
     ) -> Result<Response<v1::ResumePoolResponse>, Status> {
         let v1::ResumePoolRequest { pool, actor, reason } = request.get_ref();
-        let (note, status) = (check::note(actor, reason)?, PoolStatus::Active);
-        let changed = self.set_status(request.metadata(), pool, status, note).await?;
+        let action = Action { what: "ResumePool", pool, actor, reason, ..Action::default() };
+        let asked = Asked::new(&self.edge, &request, action)?;
+        let changed = self.set_status(asked, PoolStatus::Active).await?;
         let Changed { lsn, catalog_version } = changed;
         Ok(Response::new(v1::ResumePoolResponse { lsn, catalog_version }))
     }
@@ -148,8 +246,9 @@ impl PoolAdmin for PoolAdminService {
         let v1::ClosePoolRequest { pool, actor, reason } = request.get_ref();
         // What cannot be undone is not done to a pool that was not named.
         PoolId::new(pool).map_err(|error| Fault::invalid("pool", error))?;
-        let (note, status) = (check::note(actor, reason)?, PoolStatus::Closed);
-        let changed = self.set_status(request.metadata(), pool, status, note).await?;
+        let action = Action { what: "ClosePool", pool, actor, reason, ..Action::default() };
+        let asked = Asked::new(&self.edge, &request, action)?;
+        let changed = self.set_status(asked, PoolStatus::Closed).await?;
         let Changed { lsn, catalog_version } = changed;
         Ok(Response::new(v1::ClosePoolResponse { lsn, catalog_version }))
     }
@@ -158,6 +257,7 @@ impl PoolAdmin for PoolAdminService {
         &self,
         request: tonic::Request<v1::TakeSnapshotRequest>,
     ) -> Result<Response<v1::TakeSnapshotResponse>, Status> {
+        let caller = self.edge.caller(&request)?;
         let deadline = check::deadline(request.metadata());
         let patience = deadline.map_or(SNAPSHOT_PATIENCE, |deadline| {
             deadline.saturating_duration_since(Instant::now())
@@ -165,6 +265,8 @@ impl PoolAdmin for PoolAdminService {
         let handle = self.edge.mailbox.handle.clone();
         let taken = tokio::task::spawn_blocking(move || handle.take_snapshot(patience)).await;
         let taken = taken.unwrap_or(Err(Refusal::OutcomeUnknown)).map_err(Fault::from)?;
+        let action = Action { what: "TakeSnapshot", after: &taken.file, ..Action::default() };
+        audit::done(&caller, request.metadata(), action, taken.lsn);
         Ok(Response::new(v1::TakeSnapshotResponse {
             lsn: taken.lsn,
             file: taken.file,
@@ -177,6 +279,7 @@ impl PoolAdmin for PoolAdminService {
         &self,
         request: tonic::Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        self.edge.caller(&request)?;
         let (Edge { mailbox, meter, .. }, info) = (&self.edge, &self.info);
         let handle = &mailbox.handle;
         let deadline = check::deadline(request.metadata());
@@ -229,6 +332,7 @@ impl PoolAdmin for PoolAdminService {
         &self,
         request: tonic::Request<v1::WatchLogRequest>,
     ) -> Result<Response<Self::WatchLogStream>, Status> {
+        let caller = self.edge.caller(&request)?;
         let deadline = check::deadline(request.metadata());
         let v1::WatchLogRequest { after_sequence, backlog } = request.into_inner();
         let (backlog, ring) = (check::backlog(backlog)?, &self.info.log);
@@ -237,6 +341,6 @@ impl PoolAdmin for PoolAdminService {
             _ => ring.place_after(after_sequence),
         };
         let source = LogSource::new(ring.clone(), next);
-        Ok(Response::new(Messages::new(&self.edge, deadline, source)?))
+        Ok(Response::new(Messages::new(&self.edge, caller, deadline, source)?))
     }
 }

@@ -17,6 +17,7 @@ use rewardpool_proto::v1::update_item_request::Quantity as QuantityField;
 use tonic::metadata::MetadataMap;
 
 use super::Mailbox;
+use crate::auth::Caller;
 use crate::convert::Fault;
 use crate::log_ring::LINES_MAX;
 
@@ -28,7 +29,7 @@ const PAGE_DEFAULT: usize = 1000;
 pub(super) const PAGE_MAX: usize = 5000;
 
 /// The pool of a request.
-pub(super) fn pool(mailbox: &impl Mailbox, name: &str) -> Result<PoolNumber, Fault> {
+fn pool(mailbox: &impl Mailbox, name: &str) -> Result<PoolNumber, Fault> {
     if name.is_empty() {
         let found = mailbox.only_pool().or_else(|| mailbox.pool(DEFAULT_POOL));
         return found.ok_or_else(|| {
@@ -42,6 +43,22 @@ pub(super) fn pool(mailbox: &impl Mailbox, name: &str) -> Result<PoolNumber, Fau
         (None, Ok(_)) => Err(Rejection::UnknownPool.into()),
         (None, Err(error)) => Err(Fault::invalid("pool", error)),
     }
+}
+
+/// The pool of a request, when its caller may use it.
+pub(super) fn pool_for(
+    caller: &Caller,
+    mailbox: &impl Mailbox,
+    name: &str,
+) -> Result<PoolNumber, Fault> {
+    if !name.is_empty() {
+        // First, so that nobody learns which names there are.
+        caller.check_name(name)?;
+        return pool(mailbox, name);
+    }
+    let number = pool(mailbox, name)?;
+    caller.check_number(mailbox, number)?;
+    Ok(number)
 }
 
 /// The draw that a request asks for, from this pool.
@@ -133,7 +150,7 @@ pub(super) fn backlog(lines: u32) -> Result<usize, Fault> {
 }
 
 /// Who asks for a change and why.
-pub(super) fn note(actor: &str, reason: &str) -> Result<Note, Fault> {
+pub(crate) fn note(actor: &str, reason: &str) -> Result<Note, Fault> {
     Note::new(actor, reason).ok_or_else(|| {
         let field = if Note::new(actor, "").is_none() { "actor" } else { "reason" };
         let rule = format!("it has at most {NOTE_BYTES_MAX} bytes and no control characters");

@@ -21,9 +21,12 @@ use rewardpool_engine::{Handle, RecoveryReport, Refusal, Submission};
 use tokio::sync::{Semaphore, watch as watch_channel};
 
 use crate::activity::Meter;
+use crate::auth::{Caller, Peer};
+use crate::convert::Fault;
 use crate::log_ring::LogRing;
 
 pub(crate) use self::admin::PoolAdminService;
+pub(crate) use self::check::note;
 pub(crate) use self::draws::RewardPoolService;
 use self::replies::Replies;
 pub(crate) use self::seed::SeedService;
@@ -37,6 +40,8 @@ pub(crate) struct Edge {
     pub(crate) stopping: watch_channel::Receiver<bool>,
     /// How busy the service is.
     pub(crate) meter: Arc<Meter>,
+    /// Whether a guard stands before the services and tells who calls.
+    is_guarded: bool,
     /// One permit for each more who may watch.
     watchers: Arc<Semaphore>,
 }
@@ -51,7 +56,25 @@ impl Edge {
             meter: Meter::ticking(handle.clone()),
             mailbox: EngineMailbox::new(handle),
             stopping,
+            is_guarded: false,
             watchers: Arc::new(Semaphore::new(watch::WATCHERS_MAX)),
+        }
+    }
+
+    /// The same edge behind a guard.
+    #[must_use]
+    pub(crate) fn guarded(mut self) -> Self {
+        self.is_guarded = true;
+        self
+    }
+
+    /// Who makes this call. Behind a guard, a call that it did not see has no caller.
+    pub(super) fn caller<T>(&self, request: &tonic::Request<T>) -> Result<Caller, Fault> {
+        let extensions = request.extensions();
+        match extensions.get::<Caller>() {
+            Some(caller) => Ok(caller.clone()),
+            None if self.is_guarded => Err(Fault::unauthenticated()),
+            None => Ok(Caller::anybody(extensions.get::<Peer>().and_then(|peer| peer.address))),
         }
     }
 }
