@@ -6,6 +6,8 @@ pub mod convert;
 mod grpc;
 pub mod listen;
 pub mod log_ring;
+mod metrics;
+pub mod security;
 pub mod serve;
 mod stamp;
 pub mod telemetry;

@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 use std::{io, path, thread};
@@ -30,12 +30,16 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use crate::auth::{Auth, AuthError, GuardLayer};
+use crate::activity::Meter;
+use crate::auth::{Auth, GuardLayer};
 use crate::config::{Config, PoolConfig, RecordFormat, Scheduling, StorageKind, WalConfig};
-use crate::grpc::{Edge, PoolAdminService, RewardPoolService, SeedService, StatusInfo};
+use crate::grpc::{
+    CallLayer, Calls, Edge, PoolAdminService, RewardPoolService, SeedService, StatusInfo,
+};
 use crate::listen;
-use crate::listen::tls::{Tls, TlsError};
 use crate::log_ring::LogRing;
+use crate::metrics::{Endpoint, Subject};
+use crate::security::{Security, SecurityError};
 
 /// Streams of one connection at the same time.
 const STREAMS_MAX: u32 = 128;
@@ -53,8 +57,6 @@ const LOCAL_RESETS_MAX: usize = 256;
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of an administrator's request, which may hold a catalogue.
 const ADMIN_REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// How often it is looked whether files of tokens and certificates changed.
-const REFRESH_EVERY: Duration = Duration::from_secs(1);
 /// How long one step of the start may take in the engine.
 const START_PATIENCE: Duration = Duration::from_mins(1);
 /// Items that are read at once to compare a catalogue.
@@ -95,12 +97,9 @@ pub enum ServeError {
         /// Why.
         refusal: Refusal,
     },
-    /// The tokens file cannot be used.
+    /// The files of tokens or certificates cannot be used.
     #[error(transparent)]
-    Auth(#[from] AuthError),
-    /// The certificates cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
+    Security(#[from] SecurityError),
     /// A thread, or the runtime of the network, could not be started.
     #[error("cannot start a thread of the service: {0}")]
     Start(io::Error),
@@ -120,7 +119,7 @@ impl ServeError {
             | Self::Pool { refusal: Refusal::OutOfSpace, .. } => 74,
             Self::Bind { .. } | Self::Pool { .. } | Self::Server(_) => 69,
             Self::Locked(_) => 73,
-            Self::Auth(_) | Self::Tls(_) => 78,
+            Self::Security(_) => 78,
         }
     }
 
@@ -137,8 +136,7 @@ impl ServeError {
             Self::Corrupt(_)
             | Self::Locked(_)
             | Self::EngineEnded
-            | Self::Auth(_)
-            | Self::Tls(_)
+            | Self::Security(_)
             | Self::Bind { .. }
             | Self::Start(_)
             | Self::Server(_) => false,
@@ -183,56 +181,30 @@ pub async fn asked_to_stop() -> io::Result<()> {
 /// [`Service::run`].
 pub struct Service {
     engine: Engine,
-    sockets: Sockets,
+    grpc: Option<Socket>,
+    /// Where administrators are served instead of there.
+    admin: Option<Socket>,
+    metrics: Option<Socket>,
     security: Security,
     info: StatusInfo,
+    meter: Arc<Meter>,
+    calls: Arc<Calls>,
+    is_ready: Arc<AtomicBool>,
+    items_max: usize,
     drain_timeout: Duration,
 }
 
-/// Where the service listens.
-#[derive(Default)]
+/// The sockets that are listened on.
 struct Sockets {
-    /// For everybody, or without administrators when these have their own.
-    listener: Option<TcpListener>,
-    /// For administrators only.
-    admin: Option<TcpListener>,
+    grpc: Option<Socket>,
+    admin: Option<Socket>,
+    metrics: Option<Socket>,
 }
 
-/// What stands between the service and those who ask.
-#[derive(Clone, Default)]
-struct Security {
-    auth: Option<Arc<Auth>>,
-    tls: Option<Arc<Tls>>,
-}
-
-impl Security {
-    fn open(config: &Config) -> Result<Self, ServeError> {
-        let tls = config.grpc.tls.as_ref().filter(|_| config.grpc.enabled);
-        let tls = tls.map(Tls::open).transpose()?.map(Arc::new);
-        Ok(Self { auth: Auth::open(&config.auth)?, tls })
-    }
-
-    /// Reads the files again that have changed, now and then, on a thread of its own because the
-    /// disk may be slow. Ends when the sender is gone.
-    fn refresh_files(&self) -> io::Result<std::sync::mpsc::SyncSender<()>> {
-        let (ending, ended) = std::sync::mpsc::sync_channel(0);
-        let Self { auth, tls } = self.clone();
-        let dispatch = tracing::dispatcher::get_default(Clone::clone);
-        let refresh = move || {
-            let _guard = tracing::dispatcher::set_default(&dispatch);
-            while ended.recv_timeout(REFRESH_EVERY) == Err(RecvTimeoutError::Timeout) {
-                if let Some(auth) = &auth {
-                    auth.refresh();
-                }
-                if let Some(tls) = &tls {
-                    tls.refresh();
-                }
-            }
-        };
-        // Nobody waits for this thread: it ends with the service.
-        drop(thread::Builder::new().name("files".to_owned()).spawn(refresh)?);
-        Ok(ending)
-    }
+/// A socket that is listened on.
+struct Socket {
+    listener: TcpListener,
+    address: SocketAddr,
 }
 
 impl Service {
@@ -241,10 +213,19 @@ impl Service {
         let security = Security::open(config)?;
         let engine = Engine::open(&engine_config(config))?;
         match Self::around(&engine, config) {
-            Ok((sockets, info)) => {
-                let drain_timeout = config.drain_timeout;
-                Ok(Self { engine, sockets, security, info, drain_timeout })
-            }
+            Ok(Sockets { grpc, admin, metrics }) => Ok(Self {
+                info: status_info(&engine, config),
+                meter: Meter::new(engine.handle()),
+                calls: Arc::default(),
+                is_ready: Arc::default(),
+                items_max: config.metrics.items_max,
+                drain_timeout: config.drain_timeout,
+                engine,
+                grpc,
+                admin,
+                metrics,
+                security,
+            }),
             Err(error) => Err(match engine.stop() {
                 // The engine refused because it had failed, which says why.
                 Err(cause) if error.is_of_failed_engine() => cause.into(),
@@ -258,16 +239,16 @@ impl Service {
         }
     }
 
-    fn around(engine: &Engine, config: &Config) -> Result<(Sockets, StatusInfo), ServeError> {
+    fn around(engine: &Engine, config: &Config) -> Result<Sockets, ServeError> {
         log_recovery(engine.recovery());
         log_scheduling(engine.scheduled());
         create_pools(&engine.handle(), &config.pools)?;
-        let mut sockets = Sockets::default();
-        if config.grpc.enabled {
-            sockets.listener = Some(bind(config.grpc.listen_address)?);
-            sockets.admin = config.grpc.admin_listen_address.map(bind).transpose()?;
-        }
-        Ok((sockets, status_info(engine, config)))
+        let Config { grpc, metrics, .. } = config;
+        let bind = |address| bind(address).map_err(|source| ServeError::Bind { address, source });
+        let admin = grpc.admin_listen_address.filter(|_| grpc.enabled).map(bind).transpose()?;
+        let grpc = grpc.enabled.then(|| bind(grpc.listen_address)).transpose()?;
+        let metrics = metrics.enabled.then(|| bind(metrics.listen_address)).transpose()?;
+        Ok(Sockets { grpc, admin, metrics })
     }
 
     /// The same service, which shows this log to clients. Without one there is nothing to show.
@@ -279,17 +260,22 @@ impl Service {
 
     /// Where it listens, with the port that was taken for port 0. `None` without a gRPC server.
     pub fn address(&self) -> Option<SocketAddr> {
-        address_of(self.sockets.listener.as_ref())
+        self.grpc.as_ref().map(|socket| socket.address)
     }
 
-    /// Where it listens for administrators only, if it does.
+    /// The same for administrators, when they have an address of their own.
     pub fn admin_address(&self) -> Option<SocketAddr> {
-        address_of(self.sockets.admin.as_ref())
+        self.admin.as_ref().map(|socket| socket.address)
     }
 
     /// Who may do what; `None` when everybody may do everything.
-    pub fn auth(&self) -> Option<&Arc<Auth>> {
-        self.security.auth.as_ref()
+    pub fn auth(&self) -> Option<Arc<Auth>> {
+        self.security.auth.clone()
+    }
+
+    /// The same for the server of metrics.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|socket| socket.address)
     }
 
     /// The way into the engine, for callers in the same process.
@@ -313,6 +299,7 @@ impl Service {
 
     fn serve_calls(&self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
         let ended = watch_engine(&self.engine).map_err(ServeError::Start)?;
+        let _metrics = self.serve_metrics().map_err(ServeError::Start)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -336,30 +323,24 @@ impl Service {
         if poll_fn(|context| Poll::Ready(stop.as_mut().poll(context).is_ready())).await {
             return Ok(());
         }
-        let Some(listener) = &self.sockets.listener else {
+        let Some(socket) = &self.grpc else {
             tracing::info!("ready without a gRPC server");
+            self.is_ready.store(true, Ordering::Relaxed);
             stop.await;
+            self.is_ready.store(false, Ordering::Relaxed);
             return Ok(());
         };
         let _refreshing = self.security.refresh_files().map_err(ServeError::Start)?;
         let (stopping, stopping_seen) = watch::channel(false);
         let health = HealthReporter::new();
         set_health(&health, ServingStatus::Serving).await;
-        let edge = Edge::new(self.engine.handle(), stopping_seen.clone());
-        let quit = || {
-            let mut stopping = stopping_seen.clone();
-            async move { drop(stopping.wait_for(|stopping| *stopping).await) }
-        };
-        let part = if self.sockets.admin.is_some() { Part::Players } else { Part::All };
-        let routes = self.services(part, edge.clone(), health.clone());
-        let players = self.serve_on(listener, routes, quit())?;
-        let admin = match &self.sockets.admin {
-            Some(listener) => {
-                let routes = self.services(Part::Admin, edge, health.clone());
-                Some(self.serve_on(listener, routes, quit())?)
-            }
-            None => None,
-        };
+        let (meter, calls) = (Arc::clone(&self.meter), Arc::clone(&self.calls));
+        let edge = Edge::new(self.engine.handle(), meter, calls, stopping_seen.clone());
+        let part = if self.admin.is_some() { Part::Players } else { Part::All };
+        let players = self.serve_on(socket, part, &edge, &health)?;
+        let admin = self.admin.as_ref();
+        let admin =
+            admin.map(|socket| self.serve_on(socket, Part::Admin, &edge, &health)).transpose()?;
         let server = async {
             let admin = async {
                 match admin {
@@ -370,18 +351,15 @@ impl Service {
             tokio::try_join!(players, admin).map(drop)
         };
         tokio::pin!(server);
-        if let Some(address) = self.address() {
-            let admin_address = self.admin_address().map(tracing::field::display);
-            let is_encrypted = self.security.tls.is_some();
-            let needs_tokens = self.security.auth.as_ref().is_some_and(|auth| auth.needs_tokens());
-            tracing::info!(%address, admin_address, is_encrypted, needs_tokens, "listening");
-        }
+        self.is_ready.store(true, Ordering::Relaxed);
+        self.tell(socket.address);
         tokio::select! {
             biased;
             served = &mut server => return served.map_err(ServeError::Server),
             () = stop => {}
         }
         tracing::info!("stopping");
+        self.is_ready.store(false, Ordering::Relaxed);
         set_health(&health, ServingStatus::NotServing).await;
         stopping.send_replace(true);
         if let Ok(served) = tokio::time::timeout(self.drain_timeout, server).await {
@@ -391,30 +369,62 @@ impl Service {
         Ok(())
     }
 
+    /// Serves metrics until what it gives is dropped.
+    fn serve_metrics(&self) -> io::Result<Option<Endpoint>> {
+        let Some(Socket { listener, address }) = &self.metrics else { return Ok(None) };
+        let subject = Subject {
+            handle: self.engine.handle(),
+            meter: Arc::clone(&self.meter),
+            calls: Arc::clone(&self.calls),
+            info: self.info.clone(),
+            items_max: self.items_max,
+            is_ready: Arc::clone(&self.is_ready),
+        };
+        let endpoint = Endpoint::start(listener.try_clone()?, subject)?;
+        tracing::info!(%address, "metrics can be read");
+        Ok(Some(endpoint))
+    }
+
     fn serve_on(
         &self,
-        listener: &TcpListener,
-        routes: Routes,
-        quit: impl Future<Output = ()>,
-    ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>>, ServeError> {
-        let listener = listener.try_clone().and_then(tokio::net::TcpListener::from_std);
+        socket: &Socket,
+        part: Part,
+        edge: &Edge,
+        health: &HealthReporter,
+    ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + use<>, ServeError> {
+        let listener = socket.listener.try_clone().and_then(tokio::net::TcpListener::from_std);
         let incoming =
             listen::incoming(listener.map_err(ServeError::Start)?, self.security.tls.clone());
+        let has_reflection = socket.address.ip().is_loopback();
+        let plan = Plan { part, has_reflection, auth: self.security.auth.clone() };
         let router = tonic::transport::Server::builder()
+            .layer(CallLayer::new(Arc::clone(&self.calls)))
             .max_concurrent_streams(STREAMS_MAX)
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
             .http2_max_header_list_size(HEADERS_BYTES_MAX)
             .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
             .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
-            .add_routes(routes);
+            .add_routes(services(plan, edge.clone(), self.info.clone(), health.clone()));
+        let mut stopping = edge.stopping.clone();
+        let quit = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
         Ok(router.serve_with_incoming_shutdown(incoming, quit))
     }
 
-    fn services(&self, part: Part, edge: Edge, health: HealthReporter) -> Routes {
-        let is_local = self.address().is_some_and(|address| address.ip().is_loopback());
-        let plan = Plan { part, has_reflection: is_local, auth: self.security.auth.clone() };
-        services(plan, edge, self.info.clone(), health)
+    /// Says where the service is, and how safe.
+    fn tell(&self, address: SocketAddr) {
+        let Security { auth, tls } = &self.security;
+        let needs_token = auth.as_ref().is_some_and(|auth| auth.needs_token());
+        let is_encrypted = tls.is_some();
+        match self.admin_address() {
+            None => tracing::info!(%address, is_encrypted, needs_token, "listening"),
+            Some(admin) => {
+                tracing::info!(%address, %admin, is_encrypted, needs_token, "listening");
+            }
+        }
+        if !address.ip().is_loopback() && !(is_encrypted && needs_token) {
+            tracing::warn!(%address, "`insecure: true`: other machines can do everything here");
+        }
     }
 }
 
@@ -424,7 +434,8 @@ impl Service {
 /// # Panics
 /// Outside of a runtime.
 pub fn routes(engine: &Engine, config: &Config, stopping: watch::Receiver<bool>) -> Routes {
-    let edge = Edge::new(engine.handle(), stopping);
+    let (meter, calls) = (Meter::new(engine.handle()), Arc::default());
+    let edge = Edge::new(engine.handle(), meter, calls, stopping);
     let plan = Plan { part: Part::All, has_reflection: false, auth: None };
     services(plan, edge, status_info(engine, config), HealthReporter::new())
 }
@@ -487,21 +498,17 @@ fn services(plan: Plan, edge: Edge, info: StatusInfo, health: HealthReporter) ->
         routes = routes.add_service(reflection);
     }
     match auth {
+        // Around all of them at once, so that none can be forgotten.
         Some(auth) => Routes::from(routes.into_axum_router().layer(GuardLayer::new(auth))),
         None => routes,
     }
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    let bound = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    bound.map_err(|source| ServeError::Bind { address, source })
-}
-
-fn address_of(listener: Option<&TcpListener>) -> Option<SocketAddr> {
-    listener.and_then(|listener| listener.local_addr().ok())
+fn bind(address: SocketAddr) -> io::Result<Socket> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    Ok(Socket { listener, address })
 }
 
 async fn set_health(health: &HealthReporter, status: ServingStatus) {

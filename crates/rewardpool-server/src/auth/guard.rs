@@ -3,10 +3,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tonic::codegen::http::{Request, Response};
-use tonic::transport::server::TcpConnectInfo;
-use tower_layer::Layer;
-use tower_service::Service;
+use http::{Request, Response, header};
+use tower::{Layer, Service};
 
 use super::peer::Peer;
 use super::registry::Auth;
@@ -54,19 +52,15 @@ where
     }
 
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
-        let extensions = request.extensions();
-        let peer = extensions.get::<Peer>().cloned().or_else(|| {
-            let connection = extensions.get::<TcpConnectInfo>()?;
-            Some(Peer::at(connection.remote_addr))
-        });
-        match self.auth.admit(request.uri().path(), request.headers(), peer.as_ref()) {
+        let peer = request.extensions().get::<Peer>();
+        match self.auth.admit(request.uri().path(), request.headers(), peer) {
             Err(fault) => {
                 let refused = fault.to_status().into_http();
                 Box::pin(std::future::ready(Ok(refused)))
             }
             Ok(caller) => {
                 // What is behind the guard has no use for the token.
-                request.headers_mut().remove(tonic::codegen::http::header::AUTHORIZATION);
+                request.headers_mut().remove(header::AUTHORIZATION);
                 request.extensions_mut().insert(caller.clone());
                 let answer = self.inner.call(request);
                 Box::pin(async move {

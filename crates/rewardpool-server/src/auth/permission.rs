@@ -55,7 +55,6 @@ pub const PERMISSIONS: &[Permission] = &[
     admin("/rewardpool.v1.PoolAdmin/WatchLog", Scope::Service),
     // A probe asks once and has no token; a stream stays, so it needs one.
     row("/grpc.health.v1.Health/Check", Need::Nobody, Scope::Pool),
-    row("/grpc.health.v1.Health/List", Need::Anyone, Scope::Pool),
     row("/grpc.health.v1.Health/Watch", Need::Anyone, Scope::Pool),
     row("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Need::Anyone, Scope::Pool),
 ];

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
+use http::{HeaderMap, HeaderValue, header};
 use rewardpool_client::Token;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use tonic::codegen::http::{HeaderMap, HeaderValue, header};
 
 use super::caller::{Caller, Principal};
 use super::peer::Peer;
@@ -126,7 +126,7 @@ impl Auth {
     }
 
     /// Whether a tokens file says who may do what.
-    pub fn needs_tokens(&self) -> bool {
+    pub fn needs_token(&self) -> bool {
         self.file.is_some()
     }
 

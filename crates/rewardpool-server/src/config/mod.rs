@@ -33,6 +33,11 @@ use self::reader::{Numbers, Path, Reader, Section};
 /// Text of a configuration file with every option, its default and its bounds.
 const SAMPLE: &str = include_str!("../../../../samples/config.yaml");
 
+/// Where the gRPC server listens when nothing is said.
+const GRPC_PORT: u16 = 50_051;
+/// Where the server of metrics listens when nothing is said.
+const METRICS_PORT: u16 = 9464;
+
 /// The options, section by section.
 mod keys {
     pub(super) const TOP: &[&str] = &[
@@ -42,6 +47,7 @@ mod keys {
         "wal",
         "grpc",
         "auth",
+        "metrics",
         "log",
         "drain_timeout",
         "test_mode",
@@ -59,6 +65,7 @@ mod keys {
     ];
     pub(super) const GRPC: &[&str] =
         &["enabled", "listen_address", "admin_listen_address", "insecure", "tls"];
+    pub(super) const METRICS: &[&str] = &["enabled", "listen_address", "insecure", "max_items"];
     pub(super) const LOG: &[&str] = &["level", "format"];
 
     pub(super) const SECTIONS: &[(&str, &[&str])] = &[
@@ -71,6 +78,7 @@ mod keys {
         ("grpc.tls", super::security::TLS_KEYS),
         ("auth", super::security::AUTH_KEYS),
         ("auth.quotas", super::security::QUOTA_KEYS),
+        ("metrics", METRICS),
         ("log", LOG),
     ];
 }
@@ -88,6 +96,8 @@ pub struct Config {
     pub grpc: GrpcConfig,
     /// Who may do what.
     pub auth: AuthConfig,
+    /// The HTTP server of metrics.
+    pub metrics: MetricsConfig,
     /// What the service says about itself.
     pub log: LogConfig,
     /// How long a stop waits for calls that are under way: 0s to 1h. Default: 10s.
@@ -202,6 +212,21 @@ pub struct GrpcConfig {
     pub tls: Option<TlsConfig>,
 }
 
+/// The HTTP server from which Prometheus reads.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MetricsConfig {
+    /// Whether it runs. Default: false.
+    pub enabled: bool,
+    /// Where it listens; a loopback address unless `insecure`. Port 0 takes any free port.
+    /// Default: 127.0.0.1:9464.
+    pub listen_address: SocketAddr,
+    /// Whether other machines may reach it without encryption. Default: false.
+    pub insecure: bool,
+    /// Items of each pool that have metrics of their own (`max_items`): 0 to 1 000 000.
+    /// Default: 1000.
+    pub items_max: usize,
+}
+
 /// What the service says about itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogConfig {
@@ -265,6 +290,7 @@ fn read_config(reader: &mut Reader<'_>, top: &Node) -> Config {
         wal: read_wal(reader, &section),
         grpc: read_grpc(reader, &section, &auth),
         auth,
+        metrics: read_metrics(reader, &section),
         log: read_log(reader, &section),
         drain_timeout: reader.duration_or(
             &section,
@@ -319,12 +345,17 @@ fn read_grpc(reader: &mut Reader<'_>, top: &Section<'_, '_>, auth: &AuthConfig) 
     let path = Path::Key(top.path, "grpc");
     let section = reader.section_of(top, &path, "grpc", keys::GRPC);
     let insecure = reader.switch_or(&section, "insecure", false);
-    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_051));
-    let listen_address = read_listen_address(reader, &section, "listen_address");
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, GRPC_PORT));
+    let listen_address = read_listen_address(reader, &section, "listen_address", GRPC_PORT);
     let grpc = GrpcConfig {
         enabled: reader.switch_or(&section, "enabled", true),
         listen_address: listen_address.unwrap_or(default),
-        admin_listen_address: read_listen_address(reader, &section, "admin_listen_address"),
+        admin_listen_address: read_listen_address(
+            reader,
+            &section,
+            "admin_listen_address",
+            GRPC_PORT,
+        ),
         insecure,
         tls: security::read_tls(reader, &section),
     };
@@ -341,17 +372,43 @@ fn read_grpc(reader: &mut Reader<'_>, top: &Section<'_, '_>, auth: &AuthConfig) 
     grpc
 }
 
+fn read_metrics(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> MetricsConfig {
+    let path = Path::Key(top.path, "metrics");
+    let section = reader.section_of(top, &path, "metrics", keys::METRICS);
+    let insecure = reader.switch_or(&section, "insecure", false);
+    let items = Numbers { noun: "it", min: 0, max: 1_000_000, note: "" };
+    let items_max = reader.number_or(&section, "max_items", items, 1000);
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS_PORT));
+    let listen_address =
+        read_listen_address(reader, &section, "listen_address", METRICS_PORT).unwrap_or(default);
+    if !insecure && !listen_address.ip().is_loopback() {
+        let rule = format!(
+            "other machines can reach this address, and calls are not encrypted: write a loopback \
+             address such as `127.0.0.1:{METRICS_PORT}`, or allow it with `insecure: true` under \
+             `metrics`"
+        );
+        security::check_address(reader, &section, "listen_address", Some(&rule));
+    }
+    MetricsConfig {
+        enabled: reader.switch_or(&section, "enabled", false),
+        listen_address,
+        insecure,
+        items_max: usize::try_from(items_max).expect("at most 1 000 000"),
+    }
+}
+
 fn read_listen_address(
     reader: &mut Reader<'_>,
     section: &Section<'_, '_>,
     key: &str,
+    port: u16,
 ) -> Option<SocketAddr> {
-    let rule = "an address is `:50051` (this machine only) or `127.0.0.1:50051`";
+    let rule = format!("an address is `:{port}` (this machine only) or `127.0.0.1:{port}`");
     let (node, path) = (section.get(key)?, Path::Key(section.path, key));
     let address =
         if let Value::Text(text) = &node.value { parse_listen_address(text) } else { None };
     if address.is_none() {
-        reader.refuse(&path, node, rule);
+        reader.refuse(&path, node, &rule);
     }
     address
 }

@@ -145,6 +145,27 @@ fn every_option_is_read() {
             enabled: false,
             listen_address: "[::]:0".parse().unwrap(),
             insecure: true,
+            admin_listen_address: Some("127.0.0.1:50052".parse().unwrap()),
+            tls: Some(TlsConfig {
+                certificate: "tls.crt".into(),
+                key: "tls.key".into(),
+                client_ca: Some("clients.crt".into()),
+            }),
+        },
+        auth: AuthConfig {
+            tokens_file: Some("tokens.yaml".into()),
+            quotas: QuotaConfig {
+                draws_per_second: Some(1000),
+                draws_burst: Some(20_000),
+                streams: Some(1_000_000),
+            },
+            quotas_by_address: true,
+        },
+        metrics: MetricsConfig {
+            enabled: true,
+            listen_address: "0.0.0.0:9100".parse().unwrap(),
+            insecure: true,
+            items_max: 1_000_000,
         },
         log: LogConfig { level: tracing::Level::TRACE, format: LogFormat::Json },
         drain_timeout: Duration::from_millis(1500),

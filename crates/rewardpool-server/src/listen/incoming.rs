@@ -90,7 +90,7 @@ async fn encrypt(tls: &Tls, stream: TcpStream) -> Option<Transport> {
 
 /// A connection, encrypted or not.
 #[derive(Debug)]
-pub enum Transport {
+pub(crate) enum Transport {
     /// As it came.
     Plain(TcpStream),
     /// Encrypted.
