@@ -99,7 +99,8 @@ impl Statistics {
     pub(crate) fn stand(&self, standing: Standing) {
         self.segment_used_bytes.store(standing.segment_used_bytes, Ordering::Relaxed);
         self.last_request_id.store(standing.last_request_id, Ordering::Relaxed);
-        self.durable_lsn.store(standing.durable_lsn, Ordering::Relaxed);
+        // Whoever sees it finds the records in the files.
+        self.durable_lsn.store(standing.durable_lsn, Ordering::Release);
     }
 
     /// A batch is durable. What only the writer wanted is no commit.
@@ -135,6 +136,11 @@ impl Statistics {
 
     pub(crate) fn segment_used_bytes(&self) -> u64 {
         self.segment_used_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The last record that is on disk.
+    pub(crate) fn durable_lsn(&self) -> u64 {
+        self.durable_lsn.load(Ordering::Acquire)
     }
 
     /// How often each refusal was given.

@@ -189,7 +189,8 @@ impl Writer {
             self.write_batch()?;
         }
         let payload = self.closing_payload(&Record::Closed(self.state.digest()))?;
-        self.log.close(&payload, self.time_ms)?;
+        self.committed = self.log.close(&payload, self.time_ms)?;
+        self.stand();
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use rewardpool_core::command::{PoolStatus, Rejection};
 use rewardpool_core::names::ItemNames;
 use rewardpool_core::view::ItemState;
-use rewardpool_engine::{PoolSummary, Refusal, SegmentSpan, snapshot_name};
+use rewardpool_engine::{Chain, FollowError, PoolSummary, Refusal, SegmentSpan, snapshot_name};
 use rewardpool_proto::v1;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -134,6 +134,13 @@ impl Fault {
         )
     }
 
+    /// Records that a stream should begin with were never written.
+    pub fn never_written(wanted: u64, durable: u64) -> Self {
+        let message = format!("LSN {wanted} was not written yet, the log ends at LSN {durable}");
+        let new = Self::new(Code::OutOfRange, "NEVER_WRITTEN", "");
+        Self { message: message.into(), ..new }
+    }
+
     /// Whether there is no room at present, and may be soon.
     pub fn is_overload(&self) -> bool {
         matches!(self.code, Code::ResourceExhausted | Code::DeadlineExceeded)
@@ -165,6 +172,21 @@ impl Fault {
 impl From<Fault> for Status {
     fn from(fault: Fault) -> Self {
         fault.to_status()
+    }
+}
+
+impl From<FollowError> for Fault {
+    fn from(error: FollowError) -> Self {
+        let (code, reason) = match &error {
+            FollowError::Gone { .. } => (Code::OutOfRange, "GONE"),
+            FollowError::Log(cause) if cause.is_corruption() => (Code::DataLoss, "DAMAGED_LOG"),
+            FollowError::Log(_) => (Code::Internal, "UNREADABLE_LOG"),
+        };
+        let message = match &error {
+            FollowError::Gone { .. } => format!("{error}: begin with a snapshot"),
+            FollowError::Log(_) => format!("{}: see docs/reliability.md", Chain(&error)),
+        };
+        Self { message: message.into(), ..Self::new(code, reason, "") }
     }
 }
 

@@ -18,12 +18,14 @@ use rewardpool_core::view::ItemState;
 use rewardpool_engine as engine;
 use rewardpool_engine::{
     Answer, Chain, Engine, EngineConfig, EngineError, Handle, NewPool, PoolPage, Refusal, Request,
-    Scheduled, Why,
+    Scheduled, Why, inspect,
 };
 use rewardpool_proto::FILE_DESCRIPTOR_SET;
 use rewardpool_proto::encoded::seed::reward_pool_service_server::RewardPoolServiceServer;
 use rewardpool_proto::encoded::v1::reward_pool_server::RewardPoolServer;
 use rewardpool_proto::v1::pool_admin_server::PoolAdminServer;
+use rewardpool_proto::v1::wal_stream_server::WalStreamServer;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tonic::service::Routes;
@@ -35,6 +37,7 @@ use crate::auth::{Auth, GuardLayer};
 use crate::config::{Config, PoolConfig, RecordFormat, Scheduling, StorageKind, WalConfig};
 use crate::grpc::{
     CallLayer, Calls, Edge, PoolAdminService, RewardPoolService, SeedService, StatusInfo,
+    WalStreamService,
 };
 use crate::listen;
 use crate::log_ring::LogRing;
@@ -59,6 +62,8 @@ const REQUEST_BYTES_MAX: usize = 16 * 1024;
 const ADMIN_REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long one step of the start may take in the engine.
 const START_PATIENCE: Duration = Duration::from_mins(1);
+/// Connections that wait to be accepted; the system may allow fewer.
+const WAITING_CONNECTIONS_MAX: i32 = 4096;
 /// Items that are read at once to compare a catalogue.
 const COMPARED_ITEMS: usize = 5000;
 
@@ -181,10 +186,10 @@ pub async fn asked_to_stop() -> io::Result<()> {
 /// [`Service::run`].
 pub struct Service {
     engine: Engine,
-    grpc: Option<Socket>,
+    grpc: Option<Listening>,
     /// Where administrators are served instead of there.
-    admin: Option<Socket>,
-    metrics: Option<Socket>,
+    admin: Option<Listening>,
+    metrics: Option<Listening>,
     security: Security,
     info: StatusInfo,
     meter: Arc<Meter>,
@@ -194,25 +199,57 @@ pub struct Service {
     drain_timeout: Duration,
 }
 
-/// The sockets that are listened on.
-struct Sockets {
-    grpc: Option<Socket>,
-    admin: Option<Socket>,
-    metrics: Option<Socket>,
+/// The addresses that are used: taken or, later, listened on.
+struct Sockets<T> {
+    grpc: Option<T>,
+    admin: Option<T>,
+    metrics: Option<T>,
+}
+
+/// An address that is taken, but not listened on yet.
+struct Taken {
+    socket: Socket,
+    address: SocketAddr,
+}
+
+impl Taken {
+    fn listen(self) -> Result<Listening, ServeError> {
+        let Self { socket, address } = self;
+        let listening = || {
+            socket.listen(WAITING_CONNECTIONS_MAX)?;
+            let listener = TcpListener::from(socket);
+            let address = listener.local_addr()?;
+            Ok(Listening { listener, address })
+        };
+        listening().map_err(|source| ServeError::Bind { address, source })
+    }
 }
 
 /// A socket that is listened on.
-struct Socket {
+struct Listening {
     listener: TcpListener,
     address: SocketAddr,
 }
 
 impl Service {
     /// Recovers the engine, creates the pools that it does not know yet, and listens.
+    ///
+    /// The address is taken first, so that one that is in use leaves no new directory behind. Who
+    /// connects before all is ready is refused, because only then it is listened on.
     pub fn open(config: &Config) -> Result<Self, ServeError> {
         let security = Security::open(config)?;
+        let take = |is_enabled: bool, address| {
+            is_enabled.then(|| take_address(address, config)).transpose()
+        };
+        let Config { grpc, metrics, .. } = config;
+        let admin = grpc.admin_listen_address.filter(|_| grpc.enabled);
+        let taken = Sockets {
+            grpc: take(grpc.enabled, grpc.listen_address)?,
+            admin: admin.map(|address| take_address(address, config)).transpose()?,
+            metrics: take(metrics.enabled, metrics.listen_address)?,
+        };
         let engine = Engine::open(&engine_config(config))?;
-        match Self::around(&engine, config) {
+        match Self::around(&engine, taken, config) {
             Ok(Sockets { grpc, admin, metrics }) => Ok(Self {
                 info: status_info(&engine, config),
                 meter: Meter::new(engine.handle()),
@@ -239,16 +276,17 @@ impl Service {
         }
     }
 
-    fn around(engine: &Engine, config: &Config) -> Result<Sockets, ServeError> {
+    fn around(
+        engine: &Engine,
+        taken: Sockets<Taken>,
+        config: &Config,
+    ) -> Result<Sockets<Listening>, ServeError> {
         log_recovery(engine.recovery());
         log_scheduling(engine.scheduled());
         create_pools(&engine.handle(), &config.pools)?;
-        let Config { grpc, metrics, .. } = config;
-        let bind = |address| bind(address).map_err(|source| ServeError::Bind { address, source });
-        let admin = grpc.admin_listen_address.filter(|_| grpc.enabled).map(bind).transpose()?;
-        let grpc = grpc.enabled.then(|| bind(grpc.listen_address)).transpose()?;
-        let metrics = metrics.enabled.then(|| bind(metrics.listen_address)).transpose()?;
-        Ok(Sockets { grpc, admin, metrics })
+        let listen = |taken: Option<Taken>| taken.map(Taken::listen).transpose();
+        let Sockets { grpc, admin, metrics } = taken;
+        Ok(Sockets { grpc: listen(grpc)?, admin: listen(admin)?, metrics: listen(metrics)? })
     }
 
     /// The same service, which shows this log to clients. Without one there is nothing to show.
@@ -371,7 +409,7 @@ impl Service {
 
     /// Serves metrics until what it gives is dropped.
     fn serve_metrics(&self) -> io::Result<Option<Endpoint>> {
-        let Some(Socket { listener, address }) = &self.metrics else { return Ok(None) };
+        let Some(Listening { listener, address }) = &self.metrics else { return Ok(None) };
         let subject = Subject {
             handle: self.engine.handle(),
             meter: Arc::clone(&self.meter),
@@ -387,7 +425,7 @@ impl Service {
 
     fn serve_on(
         &self,
-        socket: &Socket,
+        socket: &Listening,
         part: Part,
         edge: &Edge,
         health: &HealthReporter,
@@ -485,9 +523,11 @@ fn services(plan: Plan, edge: Edge, info: StatusInfo, health: HealthReporter) ->
         routes = routes.add_service(draws).add_service(seed);
     }
     if part != Part::Players {
+        let log = WalStreamServer::new(WalStreamService::new(edge.clone()))
+            .max_decoding_message_size(REQUEST_BYTES_MAX);
         let admin = PoolAdminServer::new(PoolAdminService::new(edge, info))
             .max_decoding_message_size(ADMIN_REQUEST_BYTES_MAX);
-        routes = routes.add_service(admin);
+        routes = routes.add_service(log).add_service(admin);
     }
     if has_reflection {
         let reflection = tonic_reflection::server::Builder::configure()
@@ -504,11 +544,23 @@ fn services(plan: Plan, edge: Edge, info: StatusInfo, health: HealthReporter) ->
     }
 }
 
+/// Takes an address of the configuration without listening yet. A service that has the directory as
+/// well is told instead of the address: it is started a second time.
+fn take_address(address: SocketAddr, config: &Config) -> Result<Taken, ServeError> {
+    let bound = bind(address).map(|socket| Taken { socket, address });
+    bound.map_err(|source| match inspect::check_unlocked(&config.working_dir) {
+        Err(error) if error.is_locked() => error.into(),
+        Err(_) | Ok(()) => ServeError::Bind { address, source },
+    })
+}
+
 fn bind(address: SocketAddr) -> io::Result<Socket> {
-    let listener = TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    Ok(Socket { listener, address })
+    let socket =
+        Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    // Connections of an earlier service that are still ending do not keep the address.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
 
 async fn set_health(health: &HealthReporter, status: ServingStatus) {

@@ -76,15 +76,17 @@ impl SegmentHeader {
         sector
     }
 
-    /// Reads and checks the header of a file that has this number in its name.
+    /// Reads and checks the header of a file that has this length, and this number in its name.
+    /// `bytes` are the file's beginning, a sector at least unless it is shorter.
     pub(crate) fn decode(
         bytes: &[u8],
+        file_bytes: u64,
         number: SegmentNumber,
         identity: Identity,
     ) -> Result<Self, Error> {
         let name = segment_name(number);
         let corrupt = |offset, fault| Error::corrupt(&name, offset, fault);
-        let length = |expected| Fault::Length { expected, found: bytes.len() as u64 };
+        let length = |expected| Fault::Length { expected, found: file_bytes };
         let sector = bytes.get(..SECTOR).ok_or_else(|| corrupt(0, length(SECTOR as u64)))?;
         if sector[..8] != *MAGIC {
             return Err(corrupt(0, Fault::Magic));
@@ -114,7 +116,7 @@ impl SegmentHeader {
         if header.identity != identity {
             return Err(corrupt(24, Fault::Header("uuid")));
         }
-        if header.bytes != bytes.len() as u64 {
+        if header.bytes != file_bytes {
             return Err(corrupt(40, length(header.bytes)));
         }
         Ok(header)
@@ -235,7 +237,8 @@ mod tests {
     #[test]
     fn a_header_is_read_back() {
         let header = header();
-        let read = SegmentHeader::decode(&header.encode(), header.number, header.identity);
+        let read =
+            SegmentHeader::decode(&header.encode(), header.bytes, header.number, header.identity);
         assert_eq!(read.unwrap(), header);
     }
 
@@ -246,7 +249,12 @@ mod tests {
             for change in [1, 0x80, 0xff] {
                 let mut bytes = header.encode();
                 bytes[place] ^= change;
-                let read = SegmentHeader::decode(&bytes, header.number, header.identity);
+                let read = SegmentHeader::decode(
+                    &bytes,
+                    bytes.len() as u64,
+                    header.number,
+                    header.identity,
+                );
                 assert!(read.is_err(), "byte {place} ^ {change}");
             }
         }
@@ -256,8 +264,11 @@ mod tests {
     fn a_header_under_another_name_is_refused() {
         let header = header();
         let bytes = header.encode();
-        assert!(SegmentHeader::decode(&bytes, SegmentNumber(13), header.identity).is_err());
+        assert!(
+            SegmentHeader::decode(&bytes, bytes.len() as u64, SegmentNumber(13), header.identity)
+                .is_err()
+        );
         let other = Identity { uuid: [0; 16] };
-        assert!(SegmentHeader::decode(&bytes, header.number, other).is_err());
+        assert!(SegmentHeader::decode(&bytes, bytes.len() as u64, header.number, other).is_err());
     }
 }

@@ -95,7 +95,13 @@ impl SnapshotFile {
         Self::decode(bytes, lsn, identity)
     }
 
-    fn decode(bytes: Vec<u8>, lsn: u64, identity: Identity) -> Result<Self, Error> {
+    /// All bytes of the file.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Verifies the bytes of the snapshot that covers this LSN.
+    pub fn decode(bytes: Vec<u8>, lsn: u64, identity: Identity) -> Result<Self, Error> {
         let name = snapshot_name(lsn);
         let corrupt = |offset, fault| Error::corrupt(&name, offset, fault);
         let found = bytes.len() as u64;

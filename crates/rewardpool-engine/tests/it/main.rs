@@ -7,6 +7,7 @@
 )]
 mod concurrency;
 mod copy;
+mod feed;
 mod fixture;
 mod full_disk;
 mod golden;

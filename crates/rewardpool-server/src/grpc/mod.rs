@@ -12,6 +12,7 @@ mod fake;
 mod replies;
 mod seed;
 mod stream;
+mod wal_stream;
 mod watch;
 
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ pub(crate) use self::check::note;
 pub(crate) use self::draws::RewardPoolService;
 use self::replies::Replies;
 pub(crate) use self::seed::SeedService;
+pub(crate) use self::wal_stream::WalStreamService;
 
 /// What all services share.
 #[derive(Clone)]
