@@ -125,9 +125,14 @@ impl Access {
         }
     }
 
+    /// What puts the token into each call.
+    pub fn bearer(&self) -> Bearer {
+        Bearer::new(self.token.as_ref())
+    }
+
     /// The same connection, which shows the token with each call from now on.
     pub fn authorize(&self, channel: Channel) -> Authorized {
-        InterceptedService::new(channel, Bearer::new(self.token.as_ref()))
+        InterceptedService::new(channel, self.bearer())
     }
 }
 

@@ -7,6 +7,7 @@
 //! everything, and nothing of this runs.
 pub(crate) mod audit;
 mod caller;
+mod edit;
 mod guard;
 mod peer;
 pub mod permission;
@@ -15,6 +16,7 @@ mod registry;
 mod role;
 
 pub(crate) use self::caller::Caller;
+pub use self::edit::edit_tokens_file;
 pub(crate) use self::guard::GuardLayer;
 pub use self::peer::Peer;
 pub(crate) use self::quota::Allowance;

@@ -5,7 +5,7 @@ use std::thread;
 
 use clap::Args;
 use rewardpool_engine::Chain;
-use rewardpool_server::config::{Config, parse_listen_address};
+use rewardpool_server::config::{Config, parse_listen_address, public_address_fault};
 use rewardpool_server::{serve, telemetry};
 use tokio::sync::oneshot;
 
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
             exit::CORRUPT => "copy the working directory first; `rewardpool verify` looks closer",
             exit::LOCKED => "another service runs here: stop it, or choose another --working-dir",
             exit::UNAVAILABLE => "choose another address with --listen",
-            exit::CONFIG => "check the file with `rewardpool config check`",
+            exit::CONFIG => "correct this file, or what names it in the configuration",
             _ => {
                 "check the disk of the working directory; the next start recovers what was answered"
             }
@@ -109,11 +109,12 @@ fn effective_config(args: &ServeArgs) -> Result<Config, Failure> {
             let what = format!("--listen is {text:?}, which is not an address");
             return Err(Failure::usage(what, "write `:50051` or `127.0.0.1:50051`"));
         };
-        if !address.ip().is_loopback() && !config.grpc.insecure {
-            let what = format!("--listen is {text}, and calls there are not encrypted");
-            let hint = "use a loopback address, or write `insecure: true` under `grpc` in the \
-                        configuration";
-            return Err(Failure::usage(what, hint));
+        let (has_tls, has_tokens) = (config.grpc.tls.is_some(), config.auth.tokens_file.is_some());
+        let fault = public_address_fault(address, has_tls, has_tokens, config.grpc.insecure);
+        if let Some(fault) = fault {
+            let what = format!("--listen is {text}: {fault}");
+            let hint = "these options stand in the file of --config";
+            return Err(Failure::new(exit::CONFIG, what, hint));
         }
         config.grpc.listen_address = address;
         config.grpc.enabled = true;
