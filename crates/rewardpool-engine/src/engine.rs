@@ -89,6 +89,7 @@ impl Engine {
         for pool in started.state.pools() {
             registry.insert(pool.names.id().clone(), pool.number);
         }
+        let handle_storage = Arc::clone(&storage);
         let mut compactor =
             Compactor::new(storage, closed_segments, failing, Arc::clone(&progress));
         let recovery = started.report.clone();
@@ -101,6 +102,7 @@ impl Engine {
             statistics: Arc::clone(&writer.statistics),
             disk_is_full,
             place: Arc::new(LogPlace::new(&config.directory, writer.log.identity())),
+            storage: handle_storage,
             ended: ended.clone(),
         };
         let inputs = Inputs { requests, stops, failures: failures.clone() };
@@ -309,7 +311,8 @@ pub(crate) struct Origin {
     pub(crate) uuid: [u8; 16],
 }
 
-fn uuid() -> Result<[u8; 16], EngineError> {
+/// An identity for a log.
+pub(crate) fn uuid() -> Result<[u8; 16], EngineError> {
     let mut uuid = [0; 16];
     getrandom::fill(&mut uuid).map_err(|error| EngineError::Random(error.to_string()))?;
     Ok(uuid)

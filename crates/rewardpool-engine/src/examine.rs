@@ -145,7 +145,12 @@ impl Examination {
     }
 }
 
-fn compare(snapshot: &SnapshotFile, state: &State, body: &mut Vec<u8>) -> Result<(), EngineError> {
+/// Whether a snapshot holds this state. `body` is a buffer.
+pub(crate) fn compare(
+    snapshot: &SnapshotFile,
+    state: &State,
+    body: &mut Vec<u8>,
+) -> Result<(), EngineError> {
     body.clear();
     state.encode(body);
     if snapshot.body() == body {

@@ -8,14 +8,19 @@ use crossbeam_channel::{Receiver, Sender};
 use rewardpool_core::command::{AdminCommand, DrawCommand};
 use rewardpool_core::ids::{Outcome, PoolNumber, RequestId};
 use rewardpool_core::name::{ItemId, PoolId};
+use rewardpool_wal::storage::Storage;
 use rewardpool_wal::{FollowError, Identity, SegmentSpan, SnapshotFile};
 
+use crate::backup::{Backup, BackupError, BackupOptions};
 use crate::feed::{Feed, LogPlace};
 use crate::mailbox::MailboxSender;
 use crate::progress::{Progress, SnapshotTaken, SnapshotsMade};
 use crate::request::{Answer, NewPool, Refusal, Request};
 use crate::statistics::{Reading, Statistics};
 use crate::submission::{Reply, ReplyPort, Submission};
+
+/// How often the files of a backup are opened anew because some of them were removed meanwhile.
+const BACKUP_ATTEMPTS: usize = 10;
 
 /// Hands requests to the writer.
 #[derive(Clone)]
@@ -26,6 +31,8 @@ pub struct Handle {
     pub(crate) statistics: Arc<Statistics>,
     pub(crate) disk_is_full: Arc<AtomicBool>,
     pub(crate) place: Arc<LogPlace>,
+    /// For those who read the files of the log.
+    pub(crate) storage: Arc<dyn Storage>,
     /// Disconnected when the writer has ended.
     pub(crate) ended: Receiver<()>,
 }
@@ -45,6 +52,11 @@ impl Handle {
     /// The number of the pool of this name.
     pub fn pool(&self, name: &str) -> Option<PoolNumber> {
         self.pools.find(name)
+    }
+
+    /// The name of a pool.
+    pub fn pool_id(&self, number: PoolNumber) -> Option<PoolId> {
+        self.pools.name(number)
     }
 
     /// The only pool, if there is exactly one.
@@ -144,6 +156,24 @@ impl Handle {
         self.statistics.durable_lsn()
     }
 
+    /// Opens all that a backup holds, up to a position that includes everything answered before. Of
+    /// the timeout see [`Handle::call`].
+    ///
+    /// # Errors
+    /// See [`BackupError`].
+    pub fn backup(&self, options: BackupOptions, timeout: Duration) -> Result<Backup, BackupError> {
+        for _ in 0..BACKUP_ATTEMPTS {
+            let (answer, _) = self.call(Request::ReadPosition, timeout)?;
+            let Answer::Position(position) = answer else {
+                unreachable!("a read of the position is answered by one")
+            };
+            if let Some(backup) = Backup::open(&self.storage, &position, options)? {
+                return Ok(backup);
+            }
+        }
+        Err(BackupError::Overtaken)
+    }
+
     /// Submissions that wait for the writer.
     pub fn mailbox_depth(&self) -> usize {
         self.mailbox.depth()
@@ -231,6 +261,11 @@ impl PoolRegistry {
 
     fn find(&self, name: &str) -> Option<PoolNumber> {
         self.pools.read().expect("no holder of this lock panics").get(name).copied()
+    }
+
+    fn name(&self, number: PoolNumber) -> Option<PoolId> {
+        let pools = self.pools.read().expect("no holder of this lock panics");
+        pools.iter().find(|(_, known)| **known == number).map(|(id, _)| id.clone())
     }
 
     fn only(&self) -> Option<PoolNumber> {

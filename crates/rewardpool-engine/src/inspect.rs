@@ -11,7 +11,9 @@ use rewardpool_core::ids::Lsn;
 use rewardpool_core::record::Record;
 use rewardpool_core::state::State;
 use rewardpool_wal::storage::Storage;
-use rewardpool_wal::{DirectoryLock, Error, LogReader, SnapshotFile, segment_name, snapshot_name};
+use rewardpool_wal::{
+    Ancestry, DirectoryLock, Error, LogReader, SnapshotFile, segment_name, snapshot_name,
+};
 
 use crate::config::StorageKind;
 use crate::engine::open_storage;
@@ -329,12 +331,20 @@ pub fn check_unlocked(directory: &Path) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// The last position of a stopped directory that was taken over from another log when it was
+/// restored; 0 when it never was.
+pub fn restored_lsn(directory: &Path) -> Result<u64, EngineError> {
+    let storage = open_storage(directory, StorageKind::File)?;
+    let ancestry = Ancestry::load(storage.as_ref())?;
+    Ok(ancestry.0.last().map_or(0, |restoration| restoration.lsn))
+}
+
 fn open(directory: &Path) -> Result<LogReader, EngineError> {
     read_log(open_storage(directory, StorageKind::File)?)
 }
 
 /// The log in a directory that must hold one.
-fn read_log(storage: Arc<dyn Storage>) -> Result<LogReader, EngineError> {
+pub(crate) fn read_log(storage: Arc<dyn Storage>) -> Result<LogReader, EngineError> {
     LogReader::open(storage)?.ok_or_else(no_log)
 }
 

@@ -48,6 +48,7 @@
 //! # Ok(())
 //! # }
 //! ```
+mod backup;
 mod compactor;
 mod config;
 mod engine;
@@ -62,6 +63,7 @@ mod progress;
 mod recovery;
 mod replica;
 mod request;
+pub mod restore;
 mod scheduling;
 mod secrets;
 #[cfg(feature = "simulation")]
@@ -71,6 +73,7 @@ mod submission;
 mod supplier;
 mod writer;
 
+pub use backup::{Backup, BackupError, BackupFile, BackupOptions, SEGMENTS_MAX, open_stopped};
 pub use config::{EngineConfig, Scheduling, StorageKind};
 pub use engine::Engine;
 pub use error::{Chain, EngineError};
@@ -81,7 +84,8 @@ pub use progress::{SnapshotTaken, SnapshotsMade};
 pub use recovery::RecoveryReport;
 pub use replica::{ArrivedBatch, Replica, ReplicaError};
 pub use request::{
-    Answer, DrawAnswer, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request, Status,
+    Answer, DrawAnswer, LogPosition, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request,
+    Status,
 };
 pub use rewardpool_core as core;
 pub use rewardpool_wal::{Batch, FollowError, Identity, SegmentSpan, SnapshotFile, snapshot_name};

@@ -18,7 +18,7 @@ use crate::secrets::load_all;
 
 /// Where the format stands in the header of a segment, and in that of a batch.
 pub(crate) const SEGMENT_FORMAT: usize = 16;
-const BATCH_FORMAT: usize = 60;
+pub(crate) const BATCH_FORMAT: usize = 60;
 
 /// What a start found.
 #[derive(Clone, Debug, Default)]
@@ -162,7 +162,8 @@ pub(crate) fn known_format(
     Ok(Format::from_id(id).ok_or_else(unknown)?)
 }
 
-fn apply_batch(
+/// Applies the records of a batch to the state.
+pub(crate) fn apply_batch(
     state: &mut State,
     header: &SegmentHeader,
     batch: &Batch<'_>,

@@ -20,7 +20,7 @@ use rewardpool_core::record::{Record, SnapshotRef};
 use rewardpool_core::state::State;
 use rewardpool_core::view::PoolView;
 use rewardpool_mutant::{Mutant, is_on};
-use rewardpool_wal::{Appender, Committed};
+use rewardpool_wal::{Appender, Committed, Position};
 
 use crate::compactor::ClosedSegment;
 use crate::engine::{begun, stopwatch};
@@ -28,7 +28,8 @@ use crate::error::EngineError;
 use crate::handle::PoolRegistry;
 use crate::progress::{Progress, SnapshotTaken};
 use crate::request::{
-    Answer, DrawAnswer, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request, Status,
+    Answer, DrawAnswer, LogPosition, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request,
+    Status,
 };
 use crate::secrets::{random_secret, store};
 use crate::statistics::{Staged, Standing, Statistics};
@@ -208,6 +209,7 @@ impl Writer {
             Request::ReadPool { pool, from, limit } => Ok(self.read_pool(*pool, *from, *limit)?),
             Request::ReadPools { from, limit } => Ok(self.read_pools(*from, *limit)),
             Request::ReadStatus => Ok(self.read_status()),
+            Request::ReadPosition => self.read_position(),
             Request::CreatePool(pool) => self.create_pool(pool),
             Request::Change(command) => self.change(command),
             Request::Rotate => self.rotate_on_request(),
@@ -285,6 +287,12 @@ impl Writer {
             out_of_space: self.supply.is_out_of_space(),
             conservation_ok,
         }))
+    }
+
+    /// Ends the open batch, so that the position is one between two batches.
+    fn read_position(&mut self) -> Result<Answer, Stop> {
+        self.write_batch()?;
+        Ok(Answer::Position(Box::new(position(&self.state, &self.log.position()))))
     }
 
     fn create_pool(&mut self, pool: &NewPool) -> Result<Answer, Stop> {
@@ -439,6 +447,20 @@ impl Writer {
         assert_eq!(self.encoder.count(), 0, "the open batch was written before");
         let format = Format::from_id(self.log.format()).expect("the segment's format is known");
         encode_and_apply(format, record, &mut self.state, self.time_ms)
+    }
+}
+
+/// Where a log with this state ends.
+pub(crate) fn position(state: &State, end: &Position) -> LogPosition {
+    assert_eq!(state.last_lsn(), end.lsn, "the log holds the state");
+    LogPosition {
+        lsn: end.lsn,
+        last_request_id: state.last_request_id(),
+        time_ms: state.time_ms(),
+        digest: state.digest(),
+        chain: end.chain,
+        segment: end.segment.0,
+        pools: u32::try_from(state.pools().len()).expect("pools have numbers"),
     }
 }
 

@@ -15,7 +15,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-use crate::auth::audit;
+use crate::grpc::audit;
 
 /// So many lines are kept.
 pub const LINES_MAX: usize = 1000;

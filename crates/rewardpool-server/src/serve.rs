@@ -485,6 +485,7 @@ fn status_info(engine: &Engine, config: &Config) -> StatusInfo {
         format: config.wal.format.name(),
         scheduling: engine.scheduled().name(),
         recovery: engine.recovery().clone(),
+        backup_secrets: config.grpc.backup_secrets,
         working_dir: path::absolute(&config.working_dir)
             .unwrap_or_else(|_| config.working_dir.clone()),
         log: LogRing::default(),

@@ -90,6 +90,9 @@ const COMMANDS: &[&str] = &[
     "wal tail",
     "wal verify",
     "verify",
+    "backup",
+    "restore",
+    "health",
     "config",
     "config init",
     "config check",
@@ -457,6 +460,8 @@ impl PoolAdmin for Fixed {
         Err(Status::unimplemented("not needed"))
     }
 
+    type BackupStream = tokio_stream::Empty<Result<BackupChunk, Status>>;
+
     async fn create_pool(
         &self,
         request: Request<CreatePoolRequest>,
@@ -541,6 +546,16 @@ impl PoolAdmin for Fixed {
         _: Request<GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
         Ok(Response::new(GetStatusResponse { durable_lsn: 9, ..GetStatusResponse::default() }))
+    }
+
+    async fn backup(
+        &self,
+        request: Request<BackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        if request.get_ref().secrets() == BackupSecrets::Required {
+            return Err(refusal(Code::FailedPrecondition, "SECRETS_NOT_SERVED"));
+        }
+        Ok(Response::new(tokio_stream::empty()))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rewardpool_mutant::{Mutant, is_on};
 use sha2::Digest as _;
 
+use crate::appender::Position;
 use crate::batch::{Batch, SECTOR};
 use crate::error::{Error, Fault};
 use crate::identity::Identity;
@@ -87,6 +88,11 @@ impl Tail {
     /// The last segment that was begun.
     pub fn segment(&self) -> SegmentNumber {
         self.header.number
+    }
+
+    /// Where the log stands.
+    pub fn position(&self) -> Position {
+        Position { lsn: self.last_lsn(), chain: self.chain(), segment: self.segment() }
     }
 
     /// Where its last batch ends in it.

@@ -723,6 +723,44 @@ pub struct RecoveryReport {
     #[prost(uint64, tag = "6")]
     pub torn_bytes: u64,
 }
+/// Asks for a backup.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupRequest {
+    /// Begin at the oldest snapshot that is kept instead of the newest, so that a restore can go back
+    /// further.
+    #[prost(bool, tag = "1")]
+    pub history: bool,
+    /// Whether it holds the secrets of the pools.
+    #[prost(enumeration = "BackupSecrets", tag = "2")]
+    pub secrets: i32,
+}
+/// A part of a backup. The first one tells what comes; the data of all of them, one after another, is
+/// the archive.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupChunk {
+    /// Only in the first chunk.
+    #[prost(message, optional, tag = "1")]
+    pub start: ::core::option::Option<BackupStart>,
+    /// Bytes of the archive.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub data: ::prost::bytes::Bytes,
+}
+/// What a backup will hold.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupStart {
+    /// Length of the archive in bytes.
+    #[prost(uint64, tag = "1")]
+    pub bytes: u64,
+    /// Position of the snapshot that it begins with: a restore can go back to it, and no further.
+    #[prost(uint64, tag = "2")]
+    pub snapshot_lsn: u64,
+    /// The last position that it holds.
+    #[prost(uint64, tag = "3")]
+    pub last_lsn: u64,
+    /// Whether it holds the secrets of the pools.
+    #[prost(bool, tag = "4")]
+    pub has_secrets: bool,
+}
 /// What a draw does when the pool runs out on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -864,6 +902,40 @@ impl SegmentState {
             "SEGMENT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
             "SEGMENT_STATE_OPEN" => Some(Self::Open),
             "SEGMENT_STATE_CLOSED" => Some(Self::Closed),
+            _ => None,
+        }
+    }
+}
+/// Whether a backup holds the secrets of the pools. Who has them can compute every draw, the coming
+/// ones too; without them a restore needs them from somewhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum BackupSecrets {
+    /// They are in it if the service is configured to give them.
+    Unspecified = 0,
+    /// They are in it, or the call is refused.
+    Required = 1,
+    /// They are not in it.
+    Omitted = 2,
+}
+impl BackupSecrets {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BACKUP_SECRETS_UNSPECIFIED",
+            Self::Required => "BACKUP_SECRETS_REQUIRED",
+            Self::Omitted => "BACKUP_SECRETS_OMITTED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BACKUP_SECRETS_UNSPECIFIED" => Some(Self::Unspecified),
+            "BACKUP_SECRETS_REQUIRED" => Some(Self::Required),
+            "BACKUP_SECRETS_OMITTED" => Some(Self::Omitted),
             _ => None,
         }
     }
@@ -1951,6 +2023,39 @@ pub mod pool_admin_client {
                 .insert(GrpcMethod::new("rewardpool.v1.PoolAdmin", "WatchLog"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Copies the log, up to a position that includes everything answered before the call, as an archive
+        /// that `rewardpool restore` reads. Draws go on meanwhile. The archive is whole only when the stream
+        /// ends with OK.
+        ///
+        /// Refused with FAILED_PRECONDITION, `SECRETS_NOT_SERVED`, when secrets are required and the service
+        /// is not configured to give them; with RESOURCE_EXHAUSTED, `BACKUP_RUNNING`, while as many backups
+        /// run as may, or `TOO_MANY_FILES`, when the log has more segments than may be held open: take a
+        /// snapshot first; with DATA_LOSS, `CORRUPT`, when the files are damaged; and with INTERNAL,
+        /// `CANNOT_READ`. A client that takes nothing for a minute is cut off with DEADLINE_EXCEEDED.
+        pub async fn backup(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BackupRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::BackupChunk>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rewardpool.v1.PoolAdmin/Backup",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rewardpool.v1.PoolAdmin", "Backup"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2048,6 +2153,25 @@ pub mod pool_admin_server {
             &self,
             request: tonic::Request<super::WatchLogRequest>,
         ) -> std::result::Result<tonic::Response<Self::WatchLogStream>, tonic::Status>;
+        /// Server streaming response type for the Backup method.
+        type BackupStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::BackupChunk, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Copies the log, up to a position that includes everything answered before the call, as an archive
+        /// that `rewardpool restore` reads. Draws go on meanwhile. The archive is whole only when the stream
+        /// ends with OK.
+        ///
+        /// Refused with FAILED_PRECONDITION, `SECRETS_NOT_SERVED`, when secrets are required and the service
+        /// is not configured to give them; with RESOURCE_EXHAUSTED, `BACKUP_RUNNING`, while as many backups
+        /// run as may, or `TOO_MANY_FILES`, when the log has more segments than may be held open: take a
+        /// snapshot first; with DATA_LOSS, `CORRUPT`, when the files are damaged; and with INTERNAL,
+        /// `CANNOT_READ`. A client that takes nothing for a minute is cut off with DEADLINE_EXCEEDED.
+        async fn backup(
+            &self,
+            request: tonic::Request<super::BackupRequest>,
+        ) -> std::result::Result<tonic::Response<Self::BackupStream>, tonic::Status>;
     }
     /// What administrators need. Every change is logged, with its actor and reason, and is answered after
     /// it is durable. Refusals are those of RewardPool.
@@ -2564,6 +2688,52 @@ pub mod pool_admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WatchLogSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rewardpool.v1.PoolAdmin/Backup" => {
+                    #[allow(non_camel_case_types)]
+                    struct BackupSvc<T: PoolAdmin>(pub Arc<T>);
+                    impl<
+                        T: PoolAdmin,
+                    > tonic::server::ServerStreamingService<super::BackupRequest>
+                    for BackupSvc<T> {
+                        type Response = super::BackupChunk;
+                        type ResponseStream = T::BackupStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::BackupRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PoolAdmin>::backup(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BackupSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

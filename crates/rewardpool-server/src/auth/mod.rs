@@ -5,7 +5,6 @@
 //! beside the request. Services then ask the caller what only the message tells: whether the pool is
 //! theirs, and whether their quota (`quota.rs`) has room. Without a tokens file everybody may do
 //! everything, and nothing of this runs.
-pub(crate) mod audit;
 mod caller;
 mod edit;
 mod guard;

@@ -51,6 +51,7 @@ pub const PERMISSIONS: &[Permission] = &[
     admin("/rewardpool.v1.PoolAdmin/ResumePool", Scope::Pool),
     admin("/rewardpool.v1.PoolAdmin/ClosePool", Scope::Pool),
     admin("/rewardpool.v1.PoolAdmin/TakeSnapshot", Scope::Service),
+    admin("/rewardpool.v1.PoolAdmin/Backup", Scope::Service),
     admin("/rewardpool.v1.PoolAdmin/GetStatus", Scope::Service),
     admin("/rewardpool.v1.PoolAdmin/WatchLog", Scope::Service),
     // The whole log: all pools, and everything that was ever drawn.

@@ -122,6 +122,14 @@ impl Failure {
         }
     }
 
+    /// Replaces the exit code where a command knows better.
+    pub(crate) fn with_code(mut self, new: u8) -> Self {
+        if let Self::Told { code, .. } = &mut self {
+            *code = new;
+        }
+        self
+    }
+
     /// Replaces the hint where a command knows better.
     pub(crate) fn with_hint(mut self, new: &str) -> Self {
         if let Self::Told { hint, .. } = &mut self {

@@ -3,6 +3,8 @@
 //! Data goes to stdout and everything else to stderr, so that stdout can be piped. A command either
 //! talks to a running service (`service.rs`) or reads a working directory (`directory.rs`), never
 //! both. How a command ends stands in `failure.rs`, how data is written in `output.rs`.
+mod archive;
+mod backup;
 mod bench;
 mod complete;
 mod completions;
@@ -10,10 +12,13 @@ mod config;
 mod directory;
 mod draw;
 mod failure;
+mod health;
 mod interrupt;
+mod log;
 mod man;
 mod output;
 mod pool;
+mod restore;
 mod running;
 mod serve;
 mod service;
@@ -126,6 +131,9 @@ enum Command {
     #[command(subcommand)]
     Wal(wal::WalCommand),
     Verify(verify::VerifyArgs),
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
+    Health(health::HealthArgs),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Simulate(simulate::SimulateArgs),
@@ -212,6 +220,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Config(command)) => config::run(&command, &cli.global),
         Some(Command::Simulate(args)) => simulate::run(&args, &cli.global),
         Some(Command::Token(command)) => token::run(&command, output),
+        Some(Command::Backup(args)) => backup::run(&args, addr, output),
+        Some(Command::Restore(args)) => restore::run(&args, output),
+        Some(Command::Health(args)) => health::run(&args, addr, output),
         Some(Command::Bench(command)) => bench::run(&command, &cli.global),
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Man(args)) => man::run(&args, output),

@@ -66,7 +66,7 @@ mod keys {
         "scheduling",
     ];
     pub(super) const GRPC: &[&str] =
-        &["enabled", "listen_address", "admin_listen_address", "insecure", "tls"];
+        &["enabled", "listen_address", "admin_listen_address", "insecure", "tls", "backup_secrets"];
     pub(super) const METRICS: &[&str] = &["enabled", "listen_address", "insecure", "max_items"];
     pub(super) const LOG: &[&str] = &["level", "format"];
 
@@ -212,6 +212,8 @@ pub struct GrpcConfig {
     pub insecure: bool,
     /// Encryption. Default: none.
     pub tls: Option<TlsConfig>,
+    /// Whether a backup over gRPC may hold the secrets of the pools. Default: false.
+    pub backup_secrets: bool,
 }
 
 /// The HTTP server from which Prometheus reads.
@@ -236,6 +238,8 @@ pub struct LogConfig {
     pub level: tracing::Level,
     /// How they are written. Default: auto.
     pub format: LogFormat,
+    /// What says more than a level, as `RUST_LOG` has it. Never in a file.
+    pub directives: Option<String>,
 }
 
 /// How messages are written.
@@ -360,6 +364,7 @@ fn read_grpc(reader: &mut Reader<'_>, top: &Section<'_, '_>, auth: &AuthConfig) 
         ),
         insecure,
         tls: security::read_tls(reader, &section),
+        backup_secrets: reader.switch_or(&section, "backup_secrets", false),
     };
     // A faulty section counts: what is wrong with it is said already.
     let (has_tls, has_tokens) = (section.get("tls").is_some(), auth.tokens_file.is_some());
@@ -440,5 +445,6 @@ fn read_log(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> LogConfig {
     LogConfig {
         level: reader.choice_or(&section, "level", &LEVELS, tracing::Level::INFO),
         format: reader.choice_or(&section, "format", &FORMATS, LogFormat::Auto),
+        directives: None,
     }
 }

@@ -145,6 +145,7 @@ fn every_option_is_read() {
             enabled: false,
             listen_address: "[::]:0".parse().unwrap(),
             insecure: true,
+            backup_secrets: true,
             admin_listen_address: Some("127.0.0.1:50052".parse().unwrap()),
             tls: Some(TlsConfig {
                 certificate: "tls.crt".into(),
@@ -167,7 +168,7 @@ fn every_option_is_read() {
             insecure: true,
             items_max: 1_000_000,
         },
-        log: LogConfig { level: tracing::Level::TRACE, format: LogFormat::Json },
+        log: LogConfig { level: tracing::Level::TRACE, format: LogFormat::Json, directives: None },
         drain_timeout: Duration::from_millis(1500),
         test_mode: true,
     };

@@ -11,11 +11,12 @@ use rewardpool_proto::v1::pool_admin_server::PoolAdmin;
 use tonic::metadata::MetadataMap;
 use tonic::{Response, Status};
 
+use super::audit::Action;
+use super::backup::{BackupStream, Backups};
 use super::watch::{LogSource, Messages};
-use super::{Edge, StatusInfo, call, check};
+use super::{Edge, StatusInfo, audit, call, check};
 use crate::activity::process_id;
 use crate::auth::Caller;
-use crate::auth::audit::{self, Action};
 use crate::convert::{Fault, segment_info, snapshot_info, wide};
 
 /// How long a call without a deadline waits for a snapshot.
@@ -25,6 +26,7 @@ const SNAPSHOT_PATIENCE: Duration = Duration::from_mins(10);
 pub(crate) struct PoolAdminService {
     edge: Edge,
     info: StatusInfo,
+    backups: Backups,
 }
 
 /// A change that is on disk.
@@ -36,50 +38,46 @@ struct Changed {
 impl PoolAdminService {
     /// A service over this engine.
     pub(crate) fn new(edge: Edge, info: StatusInfo) -> Self {
-        Self { edge, info }
+        Self { edge, info, backups: Backups::default() }
     }
 
-    async fn change(&self, metadata: &MetadataMap, request: Request) -> Result<Changed, Fault> {
-        let deadline = check::deadline(metadata);
-        let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
+    async fn make(&self, metadata: &MetadataMap, request: Request) -> Result<Changed, Fault> {
+        let reply = call::ask(&self.edge.mailbox, request, check::deadline(metadata)).await?;
         let Answer::Changed { lsn, catalog_version } = *call::answer(&reply)? else {
             unreachable!("a change is answered by a change")
         };
         Ok(Changed { lsn, catalog_version })
     }
 
-    /// Makes a change of a pool and leaves its trace.
-    async fn act(
+    /// Makes a change of a pool, and leaves a line about it. The command comes with a text that says
+    /// what it changes. What is wrong in itself, or not the caller's business, leaves no line.
+    async fn change(
         &self,
         asked: Asked<'_>,
-        command: impl FnOnce(PoolNumber, Note) -> Result<AdminCommand, Fault>,
+        command: impl FnOnce(PoolNumber, Note) -> Result<(AdminCommand, String), Fault>,
     ) -> Result<Changed, Fault> {
         let Asked { caller, metadata, mut action } = asked;
-        let acted = async {
-            let pool = check::pool_for(&caller, &self.edge.mailbox, action.pool)?;
-            let note = caller.note(action.actor, action.reason)?;
-            let actor = note.actor().to_owned();
-            let command = command(pool, note)?;
-            let before = self.look(pool, action.item).await.unwrap_or_default();
-            let changed = self.change(metadata, Request::Change(Box::new(command))).await?;
-            let after = self.look(pool, action.item).await.unwrap_or_default();
-            Ok((changed, actor, before, after))
-        };
-        match acted.await {
-            Ok((changed, actor, before, after)) => {
-                action = Action { actor: &actor, before: &before, after: &after, ..action };
-                audit::done(&caller, metadata, action, changed.lsn);
-                Ok(changed)
-            }
-            Err(fault) => {
-                audit::refused(&caller, metadata, action, &fault);
-                Err(fault)
-            }
+        let mailbox = &self.edge.mailbox;
+        let pool = check::pool_for(&caller, mailbox, action.pool)?;
+        let id = mailbox.handle.pool_id(pool).expect("the pool was found by its name");
+        let note = caller.note(action.actor, action.reason)?;
+        let actor = note.actor().to_owned();
+        let (command, change) = command(pool, note)?;
+        action.change = change;
+        action.before = self.look(pool, action.item).await.unwrap_or_default();
+        let changed = self.make(metadata, Request::Change(Box::new(command))).await;
+        if changed.is_ok() {
+            action.after = self.look(pool, action.item).await.unwrap_or_default();
         }
+        let action = Action { pool: id.as_str(), actor: &actor, ..action };
+        action.audit(&caller, metadata, changed.as_ref().map(|changed| changed.lsn));
+        changed
     }
 
     async fn set_status(&self, asked: Asked<'_>, status: PoolStatus) -> Result<Changed, Fault> {
-        self.act(asked, |pool, note| Ok(AdminCommand::SetStatus { pool, status, note })).await
+        let command =
+            |pool, note| Ok((AdminCommand::SetStatus { pool, status, note }, String::new()));
+        self.change(asked, command).await
     }
 
     /// How a pool or, when it is named, an item is at present, for a trace.
@@ -139,32 +137,23 @@ fn describe(item: &ItemState) -> String {
 #[tonic::async_trait]
 impl PoolAdmin for PoolAdminService {
     type WatchLogStream = Messages<LogSource>;
+    type BackupStream = BackupStream;
 
     async fn create_pool(
         &self,
         request: tonic::Request<v1::CreatePoolRequest>,
     ) -> Result<Response<v1::CreatePoolResponse>, Status> {
         let (caller, metadata) = (self.edge.caller(&request)?, request.metadata());
+        caller.check_name(&request.get_ref().pool)?;
+        let spec = check::pool_spec(request.get_ref())?;
+        let (pool, change) = (spec.id.clone(), format!("{} items", spec.catalog.items().len()));
         let action =
-            Action { what: "CreatePool", pool: &request.get_ref().pool, ..Action::default() };
-        let created = async {
-            caller.check_name(action.pool)?;
-            let spec = check::pool_spec(request.get_ref())?;
-            let new_pool = Request::CreatePool(Box::new(NewPool { spec, secret: None }));
-            self.change(metadata, new_pool).await
-        };
-        match created.await {
-            Ok(Changed { lsn, catalog_version }) => {
-                let after = format!("{} items", request.get_ref().catalog.len());
-                let action = Action { before: "not there", after: &after, ..action };
-                audit::done(&caller, metadata, action, lsn);
-                Ok(Response::new(v1::CreatePoolResponse { lsn, catalog_version }))
-            }
-            Err(fault) => {
-                audit::refused(&caller, metadata, action, &fault);
-                Err(fault.into())
-            }
-        }
+            Action { what: "pool created", pool: pool.as_str(), change, ..Action::default() };
+        let new_pool = Request::CreatePool(Box::new(NewPool { spec, secret: None }));
+        let created = self.make(metadata, new_pool).await;
+        action.audit(&caller, metadata, created.as_ref().map(|created| created.lsn));
+        let Changed { lsn, catalog_version } = created?;
+        Ok(Response::new(v1::CreatePoolResponse { lsn, catalog_version }))
     }
 
     async fn update_item(
@@ -173,13 +162,16 @@ impl PoolAdmin for PoolAdminService {
     ) -> Result<Response<v1::UpdateItemResponse>, Status> {
         let fields = request.get_ref();
         let v1::UpdateItemRequest { pool, item_id: item, actor, reason, .. } = fields;
-        let action = Action { what: "UpdateItem", pool, item, actor, reason, ..Action::default() };
+        let action =
+            Action { what: "item updated", pool, item, actor, reason, ..Action::default() };
         let asked = Asked::new(&self.edge, &request, action)?;
         let command = |pool, note| {
+            let change = check::item_change(fields)?;
+            let text = audit::change(&change);
             let item = check::item_id("item_id".to_owned(), item)?;
-            Ok(AdminCommand::UpdateItem { pool, item, change: check::item_change(fields)?, note })
+            Ok((AdminCommand::UpdateItem { pool, item, change, note }, text))
         };
-        let Changed { lsn, catalog_version } = self.act(asked, command).await?;
+        let Changed { lsn, catalog_version } = self.change(asked, command).await?;
         Ok(Response::new(v1::UpdateItemResponse { lsn, catalog_version }))
     }
 
@@ -190,13 +182,15 @@ impl PoolAdmin for PoolAdminService {
         let v1::AddItemRequest { pool, item, actor, reason } = request.get_ref();
         let name = item.as_ref().map_or("", |item| &item.item_id);
         let action =
-            Action { what: "AddItem", pool, item: name, actor, reason, ..Action::default() };
+            Action { what: "item added", pool, item: name, actor, reason, ..Action::default() };
         let asked = Asked::new(&self.edge, &request, action)?;
         let command = |pool, note| {
             let item = item.as_ref().ok_or_else(|| Fault::invalid("item", "it must be set"))?;
-            Ok(AdminCommand::AddItem { pool, item: check::catalog_item("item", item)?, note })
+            let item = check::catalog_item("item", item)?;
+            let text = format!("quantity {}, weight {}", item.quantity.to_number(), item.weight);
+            Ok((AdminCommand::AddItem { pool, item, note }, text))
         };
-        let Changed { lsn, catalog_version } = self.act(asked, command).await?;
+        let Changed { lsn, catalog_version } = self.change(asked, command).await?;
         Ok(Response::new(v1::AddItemResponse { lsn, catalog_version }))
     }
 
@@ -205,13 +199,14 @@ impl PoolAdmin for PoolAdminService {
         request: tonic::Request<v1::RetireItemRequest>,
     ) -> Result<Response<v1::RetireItemResponse>, Status> {
         let v1::RetireItemRequest { pool, item_id: item, actor, reason } = request.get_ref();
-        let action = Action { what: "RetireItem", pool, item, actor, reason, ..Action::default() };
+        let action =
+            Action { what: "item retired", pool, item, actor, reason, ..Action::default() };
         let asked = Asked::new(&self.edge, &request, action)?;
         let command = |pool, note| {
             let item = check::item_id("item_id".to_owned(), item)?;
-            Ok(AdminCommand::RetireItem { pool, item, note })
+            Ok((AdminCommand::RetireItem { pool, item, note }, String::new()))
         };
-        let Changed { lsn, catalog_version } = self.act(asked, command).await?;
+        let Changed { lsn, catalog_version } = self.change(asked, command).await?;
         Ok(Response::new(v1::RetireItemResponse { lsn, catalog_version }))
     }
 
@@ -220,7 +215,7 @@ impl PoolAdmin for PoolAdminService {
         request: tonic::Request<v1::PausePoolRequest>,
     ) -> Result<Response<v1::PausePoolResponse>, Status> {
         let v1::PausePoolRequest { pool, actor, reason } = request.get_ref();
-        let action = Action { what: "PausePool", pool, actor, reason, ..Action::default() };
+        let action = Action { what: "pool paused", pool, actor, reason, ..Action::default() };
         let asked = Asked::new(&self.edge, &request, action)?;
         let changed = self.set_status(asked, PoolStatus::Paused).await?;
         let Changed { lsn, catalog_version } = changed;
@@ -232,7 +227,7 @@ impl PoolAdmin for PoolAdminService {
         request: tonic::Request<v1::ResumePoolRequest>,
     ) -> Result<Response<v1::ResumePoolResponse>, Status> {
         let v1::ResumePoolRequest { pool, actor, reason } = request.get_ref();
-        let action = Action { what: "ResumePool", pool, actor, reason, ..Action::default() };
+        let action = Action { what: "pool resumed", pool, actor, reason, ..Action::default() };
         let asked = Asked::new(&self.edge, &request, action)?;
         let changed = self.set_status(asked, PoolStatus::Active).await?;
         let Changed { lsn, catalog_version } = changed;
@@ -246,7 +241,7 @@ impl PoolAdmin for PoolAdminService {
         let v1::ClosePoolRequest { pool, actor, reason } = request.get_ref();
         // What cannot be undone is not done to a pool that was not named.
         PoolId::new(pool).map_err(|error| Fault::invalid("pool", error))?;
-        let action = Action { what: "ClosePool", pool, actor, reason, ..Action::default() };
+        let action = Action { what: "pool closed", pool, actor, reason, ..Action::default() };
         let asked = Asked::new(&self.edge, &request, action)?;
         let changed = self.set_status(asked, PoolStatus::Closed).await?;
         let Changed { lsn, catalog_version } = changed;
@@ -264,9 +259,10 @@ impl PoolAdmin for PoolAdminService {
         });
         let handle = self.edge.mailbox.handle.clone();
         let taken = tokio::task::spawn_blocking(move || handle.take_snapshot(patience)).await;
-        let taken = taken.unwrap_or(Err(Refusal::OutcomeUnknown)).map_err(Fault::from)?;
-        let action = Action { what: "TakeSnapshot", after: &taken.file, ..Action::default() };
-        audit::done(&caller, request.metadata(), action, taken.lsn);
+        let taken = taken.unwrap_or(Err(Refusal::OutcomeUnknown)).map_err(Fault::from);
+        let action = Action { what: "snapshot taken", ..Action::default() };
+        action.audit(&caller, request.metadata(), taken.as_ref().map(|taken| taken.lsn));
+        let taken = taken?;
         Ok(Response::new(v1::TakeSnapshotResponse {
             lsn: taken.lsn,
             file: taken.file,
@@ -342,5 +338,21 @@ impl PoolAdmin for PoolAdminService {
         };
         let source = LogSource::new(ring.clone(), next);
         Ok(Response::new(Messages::new(&self.edge, caller, deadline, source)?))
+    }
+
+    async fn backup(
+        &self,
+        request: tonic::Request<v1::BackupRequest>,
+    ) -> Result<Response<BackupStream>, Status> {
+        let caller = self.edge.caller(&request)?;
+        let deadline = check::deadline(request.metadata());
+        let options = check::backup_options(*request.get_ref(), self.info.backup_secrets)?;
+        let version = self.info.version;
+        let begun = self.backups.begin(&self.edge, options, version, deadline).await;
+        // It takes the whole log away, perhaps with the secrets of the pools.
+        let action = Action { what: "backup begun", ..Action::default() };
+        let lsn = self.edge.mailbox.handle.durable_lsn();
+        action.audit(&caller, request.metadata(), begun.as_ref().map(|_| lsn));
+        Ok(Response::new(begun?))
     }
 }

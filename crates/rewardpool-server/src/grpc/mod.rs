@@ -2,6 +2,8 @@
 //! engine in the vocabulary of the core; what comes back is turned into messages.
 mod admin;
 mod answer;
+pub(crate) mod audit;
+mod backup;
 pub(crate) mod call;
 mod calls;
 mod check;
@@ -98,6 +100,8 @@ pub(crate) struct StatusInfo {
     pub(crate) scheduling: &'static str,
     /// What the start found.
     pub(crate) recovery: RecoveryReport,
+    /// Whether a backup may have the secrets of the pools.
+    pub(crate) backup_secrets: bool,
     /// Where the log and the snapshots are.
     pub(crate) working_dir: PathBuf,
     /// What the service says about itself.

@@ -36,6 +36,7 @@ const EXPECTED: &[(&str, &[&str], bool)] = &[
     ("/rewardpool.v1.PoolAdmin/ResumePool", ADMIN, true),
     ("/rewardpool.v1.PoolAdmin/ClosePool", ADMIN, true),
     ("/rewardpool.v1.PoolAdmin/TakeSnapshot", ADMIN, false),
+    ("/rewardpool.v1.PoolAdmin/Backup", ADMIN, false),
     ("/rewardpool.v1.PoolAdmin/GetStatus", ADMIN, false),
     ("/rewardpool.v1.PoolAdmin/WatchLog", ADMIN, false),
     ("/rewardpool.v1.WalStream/Subscribe", ADMIN, false),
@@ -83,9 +84,8 @@ async fn matrix(authority: Option<&Authority>) {
     let roles = ["reader", "drawer", "admin"];
     let free = roles.map(|role| person(role, role, ""));
     let bound = roles.map(|role| person(&format!("{role}-of-mine"), role, "pools: [mine]"));
-    let expired = roles.map(|role| {
-        person(&format!("{role}-of-yore"), role, "expires: \"2020-01-01T00:00:00Z\"")
-    });
+    let expired = roles
+        .map(|role| person(&format!("{role}-of-yore"), role, "expires: \"2020-01-01T00:00:00Z\""));
     let people: Vec<_> = free.iter().chain(&bound).chain(&expired).collect();
     let plan = Plan { people: &people, certificate: certificate.as_ref(), ..Plan::default() };
     let running = plan.start();
@@ -98,7 +98,11 @@ async fn matrix(authority: Option<&Authority>) {
     for (path, allowed, is_about_pool) in EXPECTED {
         for unknown in [&nobody, &stranger] {
             pairs += 1;
-            assert_eq!(call(&running, unknown, path, "mine").await, Code::Unauthenticated, "{path}");
+            assert_eq!(
+                call(&running, unknown, path, "mine").await,
+                Code::Unauthenticated,
+                "{path}"
+            );
         }
         for (index, role) in roles.iter().enumerate() {
             let over = access(&expired[index], authority);
