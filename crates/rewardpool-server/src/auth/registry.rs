@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderMap, HeaderValue, header};
 use rewardpool_client::Token;
@@ -25,6 +25,8 @@ use crate::stamp::Stamp;
 
 /// Most addresses that have quotas of their own.
 const ADDRESSES_MAX: usize = 65_536;
+/// How often refused calls are told of.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Most bytes of a tokens file.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -79,6 +81,15 @@ pub struct Auth {
     addresses: Mutex<HashMap<IpAddr, Arc<Principal>>>,
     unauthenticated: AtomicU64,
     denied: AtomicU64,
+    told: Mutex<Told>,
+}
+
+/// What was said about refused calls.
+#[derive(Debug, Default)]
+struct Told {
+    unauthenticated: u64,
+    denied: u64,
+    at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -122,6 +133,7 @@ impl Auth {
             addresses: Mutex::default(),
             unauthenticated: AtomicU64::new(0),
             denied: AtomicU64::new(0),
+            told: Mutex::default(),
         })))
     }
 
@@ -143,6 +155,7 @@ impl Auth {
     /// Reads the tokens file again if it changed, and ends what has expired. A file that is wrong
     /// changes nothing.
     pub fn refresh(&self) {
+        self.tell_refusals();
         let Some(file) = &self.file else { return };
         let now = SystemTime::now();
         for principal in &file.table().principals {
@@ -164,6 +177,23 @@ impl Auth {
                 "the tokens file is wrong: the old tokens stay in force until it is corrected"
             ),
         }
+    }
+
+    /// Says how many calls were refused, in one line for all of them now and then: somebody who tries
+    /// tokens must not fill the disk.
+    fn tell_refusals(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let (unauthenticated, denied) = (self.unauthenticated(), self.denied());
+        let is_early = told.at.is_some_and(|at| at.elapsed() < TELL_EVERY);
+        if is_early || (unauthenticated, denied) == (told.unauthenticated, told.denied) {
+            return;
+        }
+        tracing::warn!(
+            unauthenticated = unauthenticated - told.unauthenticated,
+            denied = denied - told.denied,
+            "calls were refused: without a valid token, or without the role or pool"
+        );
+        *told = Told { unauthenticated, denied, at: Some(Instant::now()) };
     }
 
     /// Who calls this method, if they may.

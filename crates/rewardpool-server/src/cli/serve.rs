@@ -6,7 +6,7 @@ use std::thread;
 use clap::Args;
 use rewardpool_engine::Chain;
 use rewardpool_server::config::{Config, parse_listen_address, public_address_fault};
-use rewardpool_server::{serve, telemetry};
+use rewardpool_server::{privacy, serve, telemetry};
 use tokio::sync::oneshot;
 
 use super::Failure;
@@ -45,6 +45,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         let hint = "start the service in a process of its own";
         Failure::new(exit::INPUT_OUTPUT, Chain(&error).to_string(), hint)
     })?;
+    if let Err(error) = privacy::keep_private() {
+        tracing::warn!(%error, "others on this machine may read the memory of the service");
+    }
     announce(&config);
     let stdin_ended = args.until_stdin_ends.then(stdin_end).transpose()?;
     let stop = async {

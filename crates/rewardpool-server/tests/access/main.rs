@@ -4,5 +4,11 @@
 //! descriptors is called as everybody that there is.
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+mod audit;
+mod certificates;
 mod fixture;
+mod guessing;
 mod matrix;
+mod privacy;
+mod quotas;
+mod tokens;

@@ -53,10 +53,8 @@ async fn calls_at_the_same_time_are_limited_and_end() {
     let small = person("small", "drawer", "streams: 2");
     let running = Plan { people: &[&small], ..Plan::default() }.start();
     let mut draws = running.draws(&access(&small, None)).await;
-    let open = || tokio_stream::StreamExt::chain(
-        tokio_stream::iter([draw(1)]),
-        tokio_stream::pending(),
-    );
+    let open =
+        || tokio_stream::StreamExt::chain(tokio_stream::iter([draw(1)]), tokio_stream::pending());
     let mut first = draws.draw_stream(open()).await.unwrap().into_inner();
     first.message().await.unwrap().unwrap();
     let _second = draws.draw_stream(open()).await.unwrap();
