@@ -460,7 +460,8 @@ impl Service {
                 tracing::info!(%address, %admin, is_encrypted, needs_token, "listening");
             }
         }
-        if !address.ip().is_loopback() && !(is_encrypted && needs_token) {
+        let is_safe = is_encrypted && needs_token;
+        if !address.ip().is_loopback() && !is_safe {
             tracing::warn!(%address, "`insecure: true`: other machines can do everything here");
         }
     }

@@ -138,7 +138,7 @@ fn access_failure(error: &AccessError) -> Failure {
              the token",
         ),
         AccessError::ClearCertificates => (exit::USAGE, "write https:// in --addr"),
-        _ => (exit::USAGE, "check the address and the certificates"),
+        AccessError::Endpoint(_) | _ => (exit::USAGE, "check the address and the certificates"),
     };
     Failure::new(code, Chain(error).to_string(), hint)
 }

@@ -243,7 +243,9 @@ impl From<AuthError> for Failure {
         let (code, hint) = match error {
             AuthError::Wrong(error @ ConfigError::Invalid { .. }) => return error.into(),
             AuthError::Mode { .. } => (exit::CONFIG, "nobody else needs to use it"),
-            _ => (exit::INPUT_OUTPUT, "`rewardpool token new` makes a tokens file"),
+            AuthError::Read { .. } | AuthError::Wrong(_) | _ => {
+                (exit::INPUT_OUTPUT, "`rewardpool token new` makes a tokens file")
+            }
         };
         Self::new(code, Chain(&error).to_string(), hint)
     }

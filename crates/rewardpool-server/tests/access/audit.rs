@@ -1,4 +1,5 @@
 //! The trace of administrators, and where they are served.
+use rewardpool_client::Access;
 use rewardpool_proto::v1::pool_admin_client::PoolAdminClient;
 use rewardpool_proto::v1::{ClosePoolRequest, GetStatusRequest, PausePoolRequest};
 use rewardpool_proto::v1::{UpdateItemRequest, update_item_request::Quantity};
@@ -86,7 +87,7 @@ async fn administrators_have_an_address_of_their_own_if_they_shall() {
     PoolAdminClient::new(channel.clone()).get_status(GetStatusRequest {}).await.unwrap();
     let mut draws = rewardpool_proto::v1::reward_pool_client::RewardPoolClient::new(channel);
     assert_eq!(draws.draw(draw(1)).await.unwrap_err().code(), Code::Unimplemented);
-    let nobody = connect(running.admin_url.as_ref().unwrap(), &Default::default()).await.unwrap();
+    let nobody = connect(running.admin_url.as_ref().unwrap(), &Access::default()).await.unwrap();
     let refused = PoolAdminClient::new(nobody).get_status(GetStatusRequest {}).await;
     assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
 }

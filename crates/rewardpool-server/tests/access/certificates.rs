@@ -71,10 +71,10 @@ async fn the_service_refuses_a_client_that_it_cannot_trust_and_knows_the_others(
     ];
     for (what, signed) in bad {
         let answer = try_to_draw(&running.url, &with(&signed, directory.path())).await;
-        assert!(matches!(answer, None | Some(Code::Unavailable | Code::Unknown)), "{what}");
+        assert!(!is_answered(answer), "{what}: {answer:?}");
     }
     let without = try_to_draw(&running.url, &trusting(authority.pem.clone())).await;
-    assert!(matches!(without, None | Some(Code::Unavailable | Code::Unknown)), "{without:?}");
+    assert!(!is_answered(without), "{without:?}");
 
     // A certificate is enough where the entry says so, and it gives the roles of its entry.
     let reader = with(&authority.sign(&["reader.example"]), directory.path());
@@ -89,6 +89,12 @@ async fn the_service_refuses_a_client_that_it_cannot_trust_and_knows_the_others(
     assert_eq!(try_to_draw(&running.url, &stolen).await, Some(Code::Unauthenticated));
     let shop = Access { token, ..shop };
     assert_eq!(try_to_draw(&running.url, &shop).await, Some(Code::Ok));
+}
+
+/// Whether the service itself answered. The client of TLS 1.3 thinks that it is connected before it
+/// hears that its certificate is refused, and then its call breaks off.
+fn is_answered(code: Option<Code>) -> bool {
+    matches!(code, Some(Code::Ok | Code::Unauthenticated | Code::PermissionDenied))
 }
 
 /// `None` when there was no connection.

@@ -201,7 +201,7 @@ impl Plan<'_> {
         let run = move || {
             let writer = move || lines.clone();
             let subscriber = tracing_subscriber::fmt()
-                .with_max_level(tracing::Level::DEBUG)
+                .with_env_filter("warn,rewardpool=debug,audit=info")
                 .with_ansi(false)
                 .with_writer(writer)
                 .finish();

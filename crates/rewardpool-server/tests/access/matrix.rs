@@ -71,12 +71,12 @@ fn no_method_is_forgotten() {
 
 #[tokio::test]
 async fn everybody_may_do_what_they_may_and_nothing_else_without_encryption() {
-    matrix(None).await;
+    Box::pin(matrix(None)).await;
 }
 
 #[tokio::test]
 async fn everybody_may_do_what_they_may_and_nothing_else_with_encryption() {
-    matrix(Some(&Authority::new())).await;
+    Box::pin(matrix(Some(&Authority::new()))).await;
 }
 
 async fn matrix(authority: Option<&Authority>) {

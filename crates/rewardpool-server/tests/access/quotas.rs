@@ -1,6 +1,8 @@
 //! How much somebody may take.
 use rewardpool_client::Access;
 use rewardpool_proto::v1::draw_stream_response::Answer;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -53,14 +55,17 @@ async fn calls_at_the_same_time_are_limited_and_end() {
     let small = person("small", "drawer", "streams: 2");
     let running = Plan { people: &[&small], ..Plan::default() }.start();
     let mut draws = running.draws(&access(&small, None)).await;
-    let open =
-        || tokio_stream::StreamExt::chain(tokio_stream::iter([draw(1)]), tokio_stream::pending());
-    let mut first = draws.draw_stream(open()).await.unwrap().into_inner();
-    first.message().await.unwrap().unwrap();
-    let _second = draws.draw_stream(open()).await.unwrap();
-    let third = draws.draw_stream(open()).await.unwrap_err();
-    assert_eq!(third.code(), Code::ResourceExhausted);
-    drop(first);
+    let [first, second, third] = [(); 3].map(|()| mpsc::channel(1));
+    first.0.send(draw(1)).await.unwrap();
+    let answers = draws.draw_stream(ReceiverStream::new(first.1)).await.unwrap();
+    let mut answers = answers.into_inner();
+    answers.message().await.unwrap().unwrap();
+    let _second = draws.draw_stream(ReceiverStream::new(second.1)).await.unwrap();
+    let refused = draws.draw_stream(ReceiverStream::new(third.1)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(draws.draw(draw(1)).await.unwrap_err().code(), Code::ResourceExhausted);
+    drop(first.0);
+    assert!(answers.message().await.unwrap().is_none());
     // The service hears of it in a moment.
     let begun = std::time::Instant::now();
     while let Err(status) = draws.draw(draw(1)).await {
