@@ -51,15 +51,19 @@ Examples:
   rewardpool                              Runs the service with a sample pool
   rewardpool config init && rewardpool serve --config rewardpool.yaml
   rewardpool draw -n 5                    Draws from the running service
-  rewardpool state                        Shows what is left
+  rewardpool state --watch                Shows what is left, again and again
+  rewardpool simulate                     Tries out the sample catalogue
   rewardpool verify --dir /var/lib/pool   Checks a stopped service's files
 
-Exit codes: 0 done, 1 refused by the service, 64 usage, 65 corrupt data, 69 service unavailable,
-73 directory locked, 74 input or output, 78 configuration, 130 bench ended early.";
+Exit codes: 0 done, 1 refused by the service (config diff: something differs), 64 usage, 65 corrupt
+data, 69 service unavailable, 73 directory locked, 74 input or output, 78 configuration, 130 ended
+early, 141 nobody reads the output.";
 
-/// Hands out prizes from pools of limited stock; every answer is on disk before it is given.
+/// Hands out prizes from pools of limited stock; no answer before it is on disk
 ///
-/// Without a command it runs the service with a built-in sample pool.
+/// Without a command it runs the service with a built-in sample pool. Commands talk to the running
+/// service at --addr, or read the files of a stopped one at --dir. Data goes to stdout, errors with
+/// their cause and the next step to stderr; with `-o json` both are JSON.
 #[derive(Parser, Debug)]
 #[command(name = "rewardpool", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
@@ -71,6 +75,7 @@ pub(crate) struct Cli {
 
 /// Options of every command.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Global options")]
 struct Global {
     /// The running service that is asked
     #[arg(
@@ -230,11 +235,4 @@ fn run(cli: Cli) -> Result<(), Failure> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_definition_of_the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-}
+mod tests;
