@@ -8,6 +8,7 @@
 //! taken), `document.rs` (YAML) and `fault.rs` (what a user is told).
 mod document;
 mod fault;
+mod limits;
 mod pools;
 mod reader;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use std::time::Duration;
 use rewardpool_core::command::PoolSpec;
 
 pub use self::fault::{ConfigError, Fault, Position};
+pub use self::limits::GrpcLimits;
 
 use self::document::{Node, Value};
 use self::reader::{Numbers, Path, Reader, Section};
@@ -44,7 +46,7 @@ mod keys {
         "flush_after_n_draw",
         "scheduling",
     ];
-    pub(super) const GRPC: &[&str] = &["enabled", "listen_address", "insecure"];
+    pub(super) const GRPC: &[&str] = &["enabled", "listen_address", "insecure", "limits"];
     pub(super) const LOG: &[&str] = &["level", "format"];
 
     pub(super) const SECTIONS: &[(&str, &[&str])] = &[
@@ -54,6 +56,7 @@ mod keys {
         ("pool.idempotency", IDEMPOTENCY),
         ("wal", WAL),
         ("grpc", GRPC),
+        ("grpc.limits", super::limits::KEYS),
         ("log", LOG),
     ];
 }
@@ -176,6 +179,8 @@ pub struct GrpcConfig {
     pub listen_address: SocketAddr,
     /// Whether other machines may reach it without encryption. Default: false.
     pub insecure: bool,
+    /// What clients may take.
+    pub limits: GrpcLimits,
 }
 
 /// What the service says about itself.
@@ -297,6 +302,7 @@ fn read_grpc(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> GrpcConfig {
         enabled: reader.switch_or(&section, "enabled", true),
         listen_address: read_listen_address(reader, &section, insecure),
         insecure,
+        limits: limits::read(reader, &section),
     }
 }
 
