@@ -71,6 +71,16 @@ impl Fault {
         )
     }
 
+    /// A call waited too long for the client's next message.
+    pub fn idle_call() -> Self {
+        Self::new(
+            Code::DeadlineExceeded,
+            "DEADLINE_EXCEEDED",
+            "the client sent no message for too long, and nothing more was changed: open a call \
+             when there is something to send, or raise grpc.limits.stream_idle_timeout",
+        )
+    }
+
     /// Whether there is no room at present, and may be soon.
     pub fn is_overload(&self) -> bool {
         matches!(self.code, Code::ResourceExhausted | Code::DeadlineExceeded)

@@ -3,6 +3,7 @@ mod activity;
 pub mod config;
 pub mod convert;
 mod grpc;
+mod listen;
 pub mod log_ring;
 mod metrics;
 pub mod serve;

@@ -27,35 +27,22 @@ use rewardpool_proto::v1::pool_admin_server::PoolAdminServer;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tonic::service::Routes;
-use tonic::transport::server::{Router, TcpIncoming};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use tower::layer::util::{Identity, Stack};
+use tower::Layer as _;
 
 use crate::activity::Meter;
-use crate::config::{Config, PoolConfig, RecordFormat, Scheduling, StorageKind, WalConfig};
-use crate::grpc::{
-    CallLayer, Calls, Edge, PoolAdminService, RewardPoolService, SeedService, StatusInfo,
+use crate::config::{
+    Config, GrpcLimits, PoolConfig, RecordFormat, Scheduling, StorageKind, WalConfig,
 };
+use crate::grpc::{
+    CallLayer, Calls, DeadlineLayer, Edge, PoolAdminService, RewardPoolService, SeedService,
+    StatusInfo,
+};
+use crate::listen;
 use crate::log_ring::LogRing;
 use crate::metrics::{Endpoint, Subject};
 
-/// Streams of one connection at the same time.
-const STREAMS_MAX: u32 = 128;
-/// A silent connection is asked so often whether it is alive.
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
-/// And is dropped when it says nothing for so long.
-const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of a call's headers.
-const HEADERS_BYTES_MAX: u32 = 8 * 1024;
-/// Streams of a connection that the client broke off before they began, at most.
-const PENDING_RESETS_MAX: usize = 20;
-/// Streams of a connection that the server had to break off, at most.
-const LOCAL_RESETS_MAX: usize = 256;
-/// Bytes of a player's request.
-const REQUEST_BYTES_MAX: usize = 16 * 1024;
-/// Bytes of an administrator's request, which may hold a catalogue.
-const ADMIN_REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long one step of the start may take in the engine.
 const START_PATIENCE: Duration = Duration::from_mins(1);
 /// Items that are read at once to compare a catalogue.
@@ -99,9 +86,6 @@ pub enum ServeError {
     /// A thread, or the runtime of the network, could not be started.
     #[error("cannot start a thread of the service: {0}")]
     Start(io::Error),
-    /// The gRPC server ended.
-    #[error("the gRPC server failed: {0}")]
-    Server(tonic::transport::Error),
 }
 
 impl ServeError {
@@ -113,7 +97,7 @@ impl ServeError {
             | Self::EngineEnded
             | Self::Start(_)
             | Self::Pool { refusal: Refusal::OutOfSpace, .. } => 74,
-            Self::Bind { .. } | Self::Pool { .. } | Self::Server(_) => 69,
+            Self::Bind { .. } | Self::Pool { .. } => 69,
             Self::Locked(_) => 73,
         }
     }
@@ -132,8 +116,7 @@ impl ServeError {
             | Self::Locked(_)
             | Self::EngineEnded
             | Self::Bind { .. }
-            | Self::Start(_)
-            | Self::Server(_) => false,
+            | Self::Start(_) => false,
         }
     }
 }
@@ -182,6 +165,7 @@ pub struct Service {
     calls: Arc<Calls>,
     is_ready: Arc<AtomicBool>,
     items_max: usize,
+    limits: GrpcLimits,
     drain_timeout: Duration,
 }
 
@@ -202,6 +186,7 @@ impl Service {
                 calls: Arc::default(),
                 is_ready: Arc::default(),
                 items_max: config.metrics.items_max,
+                limits: config.grpc.limits.clone(),
                 drain_timeout: config.drain_timeout,
                 engine,
                 grpc,
@@ -257,8 +242,9 @@ impl Service {
     }
 
     /// Serves calls until the signal, or until the service fails; then stops everything.
-    pub fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let served = self.serve_calls(stop);
+    pub fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let grpc = self.grpc.take();
+        let served = self.serve_calls(grpc, stop);
         // The engine's own error says more than that it ended.
         let stopped = self.engine.stop();
         match (served, stopped) {
@@ -270,7 +256,11 @@ impl Service {
         }
     }
 
-    fn serve_calls(&self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    fn serve_calls(
+        &self,
+        grpc: Option<Socket>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
         let ended = watch_engine(&self.engine).map_err(ServeError::Start)?;
         let _metrics = self.serve_metrics().map_err(ServeError::Start)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -281,7 +271,7 @@ impl Service {
             tokio::select! {
                 biased;
                 () = ended.notified() => Err(ServeError::EngineEnded),
-                served = self.until_stopped(stop) => served,
+                served = self.until_stopped(grpc, stop) => served,
             }
         });
         // Drops the connections that are left; a snapshot that somebody waits for goes on.
@@ -289,48 +279,50 @@ impl Service {
         served
     }
 
-    async fn until_stopped(&self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    async fn until_stopped(
+        &self,
+        grpc: Option<Socket>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
         tokio::pin!(stop);
         // A signal is heard from its first poll on, and whoever reads below that the service is there
         // may send one at once.
         if poll_fn(|context| Poll::Ready(stop.as_mut().poll(context).is_ready())).await {
             return Ok(());
         }
-        let Some(Socket { listener, address }) = &self.grpc else {
+        let Some(Socket { listener, address }) = grpc else {
             tracing::info!("ready without a gRPC server");
             self.is_ready.store(true, Ordering::Relaxed);
             stop.await;
             self.is_ready.store(false, Ordering::Relaxed);
             return Ok(());
         };
-        let incoming = incoming(listener).map_err(ServeError::Start)?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(ServeError::Start)?;
         let (stopping, stopping_seen) = watch::channel(false);
         let health = HealthReporter::new();
         set_health(&health, ServingStatus::Serving).await;
         let (meter, calls) = (Arc::clone(&self.meter), Arc::clone(&self.calls));
         let edge = Edge::new(self.engine.handle(), meter, calls, stopping_seen.clone());
-        let router = self.router(*address, edge, health.clone());
-        let quit = async {
-            let mut stopping = stopping_seen;
-            drop(stopping.wait_for(|stopping| *stopping).await);
+        let is_local = address.ip().is_loopback();
+        let routes = services(edge, self.info.clone(), health.clone(), &self.limits, is_local);
+        let services =
+            CallLayer::new(Arc::clone(&self.calls)).layer(DeadlineLayer.layer(routes.prepare()));
+        let drain = self.drain_timeout;
+        let server = listen::serve(listener, services, &self.limits, stopping_seen, drain);
+        let stop = async {
+            self.is_ready.store(true, Ordering::Relaxed);
+            tracing::info!(%address, "listening");
+            stop.await;
+            tracing::info!("stopping");
+            self.is_ready.store(false, Ordering::Relaxed);
+            set_health(&health, ServingStatus::NotServing).await;
+            stopping.send_replace(true);
         };
-        let server = router.serve_with_incoming_shutdown(incoming, quit);
-        tokio::pin!(server);
-        self.is_ready.store(true, Ordering::Relaxed);
-        tracing::info!(%address, "listening");
-        tokio::select! {
-            biased;
-            served = &mut server => return served.map_err(ServeError::Server),
-            () = stop => {}
+        let (open, ()) = tokio::join!(server, stop);
+        if open > 0 {
+            let connections = open;
+            tracing::warn!(connections, "still open after the drain timeout: dropped");
         }
-        tracing::info!("stopping");
-        self.is_ready.store(false, Ordering::Relaxed);
-        set_health(&health, ServingStatus::NotServing).await;
-        stopping.send_replace(true);
-        if let Ok(served) = tokio::time::timeout(self.drain_timeout, server).await {
-            return served.map_err(ServeError::Server);
-        }
-        tracing::warn!("connections were still open after the drain timeout: dropped");
         Ok(())
     }
 
@@ -349,24 +341,6 @@ impl Service {
         tracing::info!(%address, "metrics can be read");
         Ok(Some(endpoint))
     }
-
-    fn router(
-        &self,
-        address: SocketAddr,
-        edge: Edge,
-        health: HealthReporter,
-    ) -> Router<Stack<CallLayer, Identity>> {
-        let is_local = address.ip().is_loopback();
-        tonic::transport::Server::builder()
-            .layer(CallLayer::new(Arc::clone(&self.calls)))
-            .max_concurrent_streams(STREAMS_MAX)
-            .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
-            .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
-            .http2_max_header_list_size(HEADERS_BYTES_MAX)
-            .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-            .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
-            .add_routes(services(edge, self.info.clone(), health, is_local))
-    }
 }
 
 /// The gRPC services over an engine, without a socket, as [`Service::run`] serves them. Streams end
@@ -377,7 +351,8 @@ impl Service {
 pub fn routes(engine: &Engine, config: &Config, stopping: watch::Receiver<bool>) -> Routes {
     let (meter, calls) = (Meter::new(engine.handle()), Arc::default());
     let edge = Edge::new(engine.handle(), meter, calls, stopping);
-    services(edge, status_info(engine, config), HealthReporter::new(), false)
+    let limits = &config.grpc.limits;
+    services(edge, status_info(engine, config), HealthReporter::new(), limits, false)
 }
 
 fn status_info(engine: &Engine, config: &Config) -> StatusInfo {
@@ -393,16 +368,26 @@ fn status_info(engine: &Engine, config: &Config) -> StatusInfo {
     }
 }
 
-fn services(edge: Edge, info: StatusInfo, health: HealthReporter, has_reflection: bool) -> Routes {
+fn services(
+    edge: Edge,
+    info: StatusInfo,
+    health: HealthReporter,
+    limits: &GrpcLimits,
+    has_reflection: bool,
+) -> Routes {
+    let GrpcLimits { request_bytes, admin_request_bytes, response_bytes, .. } = *limits;
     let draws = RewardPoolServer::new(RewardPoolService::new(edge.clone()))
-        .max_decoding_message_size(REQUEST_BYTES_MAX);
+        .max_decoding_message_size(request_bytes)
+        .max_encoding_message_size(response_bytes);
+    // Its one message with the whole state has a limit of its own, which its clients know.
     let seed = RewardPoolServiceServer::new(SeedService::new(edge.clone()))
-        .max_decoding_message_size(REQUEST_BYTES_MAX);
+        .max_decoding_message_size(request_bytes);
     let admin = PoolAdminServer::new(PoolAdminService::new(edge, info))
-        .max_decoding_message_size(ADMIN_REQUEST_BYTES_MAX);
+        .max_decoding_message_size(admin_request_bytes)
+        .max_encoding_message_size(response_bytes);
     let health = tonic_health::server::HealthService::from_health_reporter(health);
     let health = tonic_health::pb::health_server::HealthServer::new(health)
-        .max_decoding_message_size(REQUEST_BYTES_MAX);
+        .max_decoding_message_size(request_bytes);
     let routes = Routes::new(draws).add_service(seed).add_service(admin).add_service(health);
     if !has_reflection {
         return routes;
@@ -420,11 +405,6 @@ fn bind(address: SocketAddr) -> io::Result<Socket> {
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     Ok(Socket { listener, address })
-}
-
-fn incoming(listener: &TcpListener) -> io::Result<TcpIncoming> {
-    let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
-    Ok(TcpIncoming::from(listener).with_nodelay(Some(true)))
 }
 
 async fn set_health(health: &HealthReporter, status: ServingStatus) {

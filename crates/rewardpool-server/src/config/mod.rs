@@ -60,12 +60,8 @@ mod keys {
         "flush_after_n_draw",
         "scheduling",
     ];
-<<<<<<< HEAD
     pub(super) const GRPC: &[&str] = &["enabled", "listen_address", "insecure", "limits"];
-=======
-    pub(super) const GRPC: &[&str] = &["enabled", "listen_address", "insecure"];
     pub(super) const METRICS: &[&str] = &["enabled", "listen_address", "insecure", "max_items"];
->>>>>>> watch
     pub(super) const LOG: &[&str] = &["level", "format"];
 
     pub(super) const SECTIONS: &[(&str, &[&str])] = &[
@@ -75,11 +71,8 @@ mod keys {
         ("pool.idempotency", IDEMPOTENCY),
         ("wal", WAL),
         ("grpc", GRPC),
-<<<<<<< HEAD
         ("grpc.limits", super::limits::KEYS),
-=======
         ("metrics", METRICS),
->>>>>>> watch
         ("log", LOG),
     ];
 }

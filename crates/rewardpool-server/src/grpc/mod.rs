@@ -5,6 +5,7 @@ mod answer;
 pub(crate) mod call;
 mod calls;
 mod check;
+mod deadline;
 mod draw_stream;
 mod draws;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::log_ring::LogRing;
 pub(crate) use self::admin::PoolAdminService;
 
 pub(crate) use self::calls::{CallCounts, CallLayer, Calls};
+pub(crate) use self::deadline::DeadlineLayer;
 pub(crate) use self::draws::RewardPoolService;
 use self::replies::Replies;
 pub(crate) use self::seed::SeedService;
