@@ -36,8 +36,8 @@ use crate::config::{
     Config, GrpcLimits, PoolConfig, RecordFormat, Scheduling, StorageKind, WalConfig,
 };
 use crate::grpc::{
-    CallLayer, Calls, DeadlineLayer, Edge, PoolAdminService, RewardPoolService, SeedService,
-    StatusInfo,
+    AdmissionLayer, CallLayer, Calls, DeadlineLayer, Edge, PoolAdminService, RewardPoolService,
+    SeedService, StatusInfo,
 };
 use crate::listen;
 use crate::log_ring::LogRing;
@@ -45,6 +45,10 @@ use crate::metrics::{Endpoint, Subject};
 
 /// How long one step of the start may take in the engine.
 const START_PATIENCE: Duration = Duration::from_mins(1);
+/// Tasks that run before it is looked what the network has, and what the writer's thread has. A task
+/// of a client that sends nonsense can be a long one, and others wait for as many as these.
+const NETWORK_EVERY: u32 = 16;
+const REPLIES_EVERY: u32 = 8;
 /// Items that are read at once to compare a catalogue.
 const COMPARED_ITEMS: usize = 5000;
 
@@ -264,6 +268,8 @@ impl Service {
         let ended = watch_engine(&self.engine).map_err(ServeError::Start)?;
         let _metrics = self.serve_metrics().map_err(ServeError::Start)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
+            .event_interval(NETWORK_EVERY)
+            .global_queue_interval(REPLIES_EVERY)
             .enable_all()
             .build()
             .map_err(ServeError::Start)?;
@@ -305,8 +311,9 @@ impl Service {
         let edge = Edge::new(self.engine.handle(), meter, calls, stopping_seen.clone());
         let is_local = address.ip().is_loopback();
         let routes = services(edge, self.info.clone(), health.clone(), &self.limits, is_local);
-        let services =
-            CallLayer::new(Arc::clone(&self.calls)).layer(DeadlineLayer.layer(routes.prepare()));
+        let timely = DeadlineLayer.layer(routes.prepare());
+        let admitting = AdmissionLayer::new().layer(timely);
+        let services = CallLayer::new(Arc::clone(&self.calls)).layer(admitting);
         let drain = self.drain_timeout;
         let server = listen::serve(listener, services, &self.limits, stopping_seen, drain);
         let stop = async {

@@ -1,6 +1,7 @@
 //! The gRPC services. Each request is checked here, at the edge, and becomes a request of the
 //! engine in the vocabulary of the core; what comes back is turned into messages.
 mod admin;
+mod admission;
 mod answer;
 pub(crate) mod call;
 mod calls;
@@ -26,6 +27,7 @@ use crate::activity::Meter;
 use crate::log_ring::LogRing;
 
 pub(crate) use self::admin::PoolAdminService;
+pub(crate) use self::admission::AdmissionLayer;
 
 pub(crate) use self::calls::{CallCounts, CallLayer, Calls};
 pub(crate) use self::deadline::DeadlineLayer;

@@ -11,6 +11,7 @@ use http_body::Body;
 use hyper::body::Bytes;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 use tower::Service;
 
@@ -21,6 +22,8 @@ use crate::config::GrpcLimits;
 /// After a failure the loop waits so long before it tries again, and then twice as long each time.
 const WAIT_MIN: Duration = Duration::from_millis(5);
 const WAIT_MAX: Duration = Duration::from_secs(1);
+/// Connections that are taken before it is the turn of those that are there.
+const TURN: u32 = 8;
 /// The log tells of connections that were not taken at most so often.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
@@ -70,8 +73,12 @@ where
     }
 
     async fn accept(&mut self) -> Infallible {
-        let mut wait = WAIT_MIN;
+        let (mut wait, mut turn) = (WAIT_MIN, 0);
         loop {
+            turn = (turn + 1) % TURN;
+            if turn == 0 {
+                yield_now().await;
+            }
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
                     wait = WAIT_MIN;

@@ -5,8 +5,12 @@
 /// What a client begins with.
 const PREFACE_BYTES: u32 = 24;
 const HEAD_BYTES: usize = 9;
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 /// Follows the bytes of a client.
@@ -16,6 +20,8 @@ pub(super) struct Frames {
     /// Whether the preface and the first frame, which are its settings, are there.
     has_greeted: bool,
     in_headers: bool,
+    /// Frames that carry nothing; see [`Frames::take_empty`].
+    empty: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +37,24 @@ enum Place {
 impl Frames {
     /// A client of which nothing is known.
     pub(super) fn new() -> Self {
-        Self { place: Place::Preface(PREFACE_BYTES), has_greeted: false, in_headers: false }
+        Self {
+            place: Place::Preface(PREFACE_BYTES),
+            has_greeted: false,
+            in_headers: false,
+            empty: 0,
+        }
     }
 
     /// Whether the greeting, a frame, or a block of headers has begun and not ended.
     pub(super) fn is_midway(&self) -> bool {
         !self.has_greeted || self.in_headers || !matches!(self.place, Place::Head(_, 0))
+    }
+
+    /// How many frames began since the last call that neither belong to a call nor carry anything:
+    /// settings, pings, priorities, unknown ones, and data without data. They cost a client next to
+    /// nothing, so they have a limit. Resets have their own, and windows follow from answers.
+    pub(super) fn take_empty(&mut self) -> u32 {
+        std::mem::take(&mut self.empty)
     }
 
     /// Follows more bytes. Returns whether a frame, or a block of headers, ended with one of them.
@@ -78,6 +96,11 @@ impl Frames {
             self.in_headers = flags & END_HEADERS == 0;
         }
         let bytes = u32::from_be_bytes([0, a, b, c]);
+        self.empty += u32::from(match kind {
+            DATA => bytes == 0 && flags & END_STREAM == 0,
+            HEADERS | CONTINUATION | RST_STREAM | WINDOW_UPDATE => false,
+            _ => true,
+        });
         self.place = Place::Payload(bytes);
         bytes == 0 && self.end_frame()
     }
@@ -143,6 +166,24 @@ mod tests {
         assert!(frames.is_midway());
         assert!(!frames.follow(&[0, 0, 0, 0, 1, 7]));
         assert!(frames.follow(&[7]));
+    }
+
+    #[test]
+    fn frames_that_carry_nothing_are_counted() {
+        let mut frames = greeted();
+        assert_eq!(frames.take_empty(), 1);
+        let head = |kind, flags, bytes| [0, 0, bytes, kind, flags, 0, 0, 0, 1];
+        for (kind, flags, bytes, counts) in [
+            (DATA, 0, 0, 1),
+            (DATA, END_STREAM, 0, 0),
+            (DATA, 0, 1, 0),
+            (6, 0, 8, 1),
+            (99, 0, 0, 1),
+        ] {
+            frames.follow(&head(kind, flags, bytes));
+            frames.follow(&vec![0; bytes.into()]);
+            assert_eq!(frames.take_empty(), counts, "{kind} {flags} {bytes}");
+        }
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! A connection's bytes, with deadlines: for the greeting, for a frame that has begun, and for a
 //! write that does not get on.
 //!
+//! It also sees to it that one connection does not keep the others waiting: none reads more than
+//! [`TURN_BYTES`] before it is the next one's turn, and none sends more than a few frames that carry
+//! nothing, which would cost the service more than the client.
+//!
 //! A timer is set only while something is waited for, and it is asked only when the transport has
 //! nothing to give, so a busy connection pays for none.
 use std::io;
@@ -16,6 +20,14 @@ use super::frames::Frames;
 use super::traffic::Traffic;
 use crate::config::GrpcLimits;
 
+/// Bytes that are read before it is another connection's turn.
+const TURN_BYTES: usize = 16 * 1024;
+/// Frames that carry nothing which a client may send each second, and so many at once. Clients ping
+/// to measure the way, at most once for each time that it takes.
+const EMPTY_FRAMES_PER_SECOND: u32 = 10_000;
+const EMPTY_FRAMES_MAX: u32 = 20_000;
+const MICROSECONDS: u128 = 1_000_000;
+
 /// A transport that gives up on a client that does not get on.
 pub(super) struct Guarded<T> {
     transport: T,
@@ -23,6 +35,38 @@ pub(super) struct Guarded<T> {
     frames: Frames,
     reading: Patience,
     writing: Patience,
+    /// Bytes that were read in this turn.
+    turn: usize,
+    calm: Calm,
+}
+
+/// How many frames that carry nothing may still come.
+struct Calm {
+    left: u32,
+    since: Instant,
+}
+
+impl Calm {
+    fn new() -> Self {
+        Self { left: EMPTY_FRAMES_MAX, since: Instant::now() }
+    }
+
+    /// Whether so many may come.
+    fn takes(&mut self, frames: u32) -> bool {
+        if frames == 0 {
+            return true;
+        }
+        let now = Instant::now();
+        let new = (now - self.since).as_micros() * u128::from(EMPTY_FRAMES_PER_SECOND);
+        let new = u32::try_from(new / MICROSECONDS).unwrap_or(u32::MAX);
+        if new > 0 {
+            self.left = self.left.saturating_add(new).min(EMPTY_FRAMES_MAX);
+            self.since = now;
+        }
+        let is_taken = frames <= self.left;
+        self.left = self.left.saturating_sub(frames);
+        is_taken
+    }
 }
 
 /// How long something may be waited for.
@@ -68,16 +112,22 @@ impl<T> Guarded<T> {
         let mut reading = Patience::new(limits.frame_timeout, "the client does not go on");
         reading.until = Some(greeting_until);
         let writing = Patience::new(limits.write_timeout, "the client does not read");
-        Self { transport, traffic, frames: Frames::new(), reading, writing }
+        let (frames, calm) = (Frames::new(), Calm::new());
+        Self { transport, traffic, frames, reading, writing, turn: 0, calm }
     }
 
-    fn after_read(&mut self, bytes: &[u8]) {
+    fn after_read(&mut self, bytes: &[u8]) -> io::Result<()> {
         // The preface is no frame, so this is never the end of less than the greeting.
         if self.frames.follow(bytes) {
             self.traffic.greet();
             self.reading.end();
         }
         self.traffic.count_bytes(bytes.len());
+        self.turn += bytes.len();
+        if !self.calm.takes(self.frames.take_empty()) {
+            return Err(io::Error::other("the client sends too many frames that carry nothing"));
+        }
+        Ok(())
     }
 
     fn after_write(
@@ -102,15 +152,25 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.turn >= TURN_BYTES {
+            // It goes on when the others had their turn.
+            this.turn = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.transport).poll_read(context, buffer);
-        if read.is_pending() && this.frames.is_midway() {
-            return this.reading.poll(context).map(Err);
+        match read {
+            Poll::Pending => {
+                this.turn = 0;
+                if this.frames.is_midway() {
+                    return this.reading.poll(context).map(Err);
+                }
+                Poll::Pending
+            }
+            Poll::Ready(Ok(())) => Poll::Ready(this.after_read(&buffer.filled()[before..])),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
         }
-        if matches!(read, Poll::Ready(Ok(()))) {
-            this.after_read(&buffer.filled()[before..]);
-        }
-        read
     }
 }
 
@@ -206,6 +266,31 @@ mod tests {
         let begun = Instant::now();
         assert_eq!(read_all(&mut guarded).await.kind(), io::ErrorKind::TimedOut);
         assert_eq!(begun.elapsed(), LIMIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn too_many_frames_that_carry_nothing_end_it() {
+        const PING: &[u8] = &[0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+        let (mut client, mut guarded) = guarded();
+        client.write_all(GREETING).await.unwrap();
+        let pings = async {
+            // Many in all, but each second no more than there may be.
+            for _ in 0..8 {
+                for _ in 0..EMPTY_FRAMES_PER_SECOND {
+                    client.write_all(PING).await.unwrap();
+                }
+                tokio::time::sleep(SECOND).await;
+            }
+            for _ in 0..EMPTY_FRAMES_MAX + 10 {
+                client.write_all(PING).await.unwrap();
+            }
+            panic!("all of them are taken");
+        };
+        tokio::select! {
+            () = pings => {}
+            error = read_all(&mut guarded) => assert_eq!(error.kind(), io::ErrorKind::Other),
+        }
+        assert!(guarded.traffic.moved() > 8 * 17 * u64::from(EMPTY_FRAMES_PER_SECOND));
     }
 
     #[tokio::test(start_paused = true)]

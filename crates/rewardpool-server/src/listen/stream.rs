@@ -74,9 +74,9 @@ async fn run<F: Future<Output = ()>>(call: F, tasks: CallTasks) {
             return Poll::Ready(());
         }
         if outbox.unsent() == 0 {
-            stalled = None;
             return Poll::Pending;
         }
+        // It is kept for the next time, because a stream has to wait a little now and then.
         let stalled = stalled.get_or_insert_with(|| {
             let (outbox, stopping) = (Arc::clone(&outbox), tasks.stopping.clone());
             Box::pin(is_stalled(outbox, tasks.write_timeout, stopping))

@@ -95,13 +95,15 @@ impl Traffic {
 pub(super) struct Outbox {
     /// Pieces that were made and not sent completely.
     unsent: AtomicUsize,
-    /// Bytes that were sent.
-    sent: AtomicU64,
+    /// Pieces that were made, and bytes that were sent: neither changes while the client holds the
+    /// answer up.
+    progress: AtomicU64,
 }
 
 impl Outbox {
     pub(super) fn add_piece(&self) {
         self.unsent.fetch_add(1, Ordering::Relaxed);
+        self.progress.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn end_piece(&self) {
@@ -109,7 +111,7 @@ impl Outbox {
     }
 
     pub(super) fn count_sent(&self, bytes: usize) {
-        self.sent.fetch_add(u64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
+        self.progress.fetch_add(u64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Pieces that were made and not sent completely.
@@ -121,20 +123,20 @@ impl Outbox {
 /// How long an answer has made no progress.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stall {
-    sent: u64,
+    progress: u64,
     since: Instant,
 }
 
 impl Stall {
     pub(super) fn begin(outbox: &Outbox, now: Instant) -> Self {
-        Self { sent: outbox.sent.load(Ordering::Relaxed), since: now }
+        Self { progress: outbox.progress.load(Ordering::Relaxed), since: now }
     }
 
     /// The time since the last look that saw progress.
     pub(super) fn look(&mut self, outbox: &Outbox, now: Instant) -> Duration {
-        let sent = outbox.sent.load(Ordering::Relaxed);
-        if sent != self.sent {
-            *self = Self { sent, since: now };
+        let progress = outbox.progress.load(Ordering::Relaxed);
+        if progress != self.progress {
+            *self = Self { progress, since: now };
         }
         now.saturating_duration_since(self.since)
     }

