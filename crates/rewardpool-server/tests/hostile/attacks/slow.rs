@@ -3,11 +3,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::wire::{
-    DATA, DRAW, DRAW_STREAM, END_HEADERS, HEADERS, PREFACE, Wire, call_headers, draw, frame,
+    DATA, DRAW, DRAW_STREAM, END_HEADERS, HEADERS, PREFACE, Seen, Wire, call_headers, draw, frame,
     message, open,
 };
 
 use super::{SOON, failed, must};
+
+const REFUSED: u32 = 7;
 
 /// Two hundred connections that say nothing.
 pub(super) async fn silent_connections(to: SocketAddr) -> Result<(), String> {
@@ -67,10 +69,10 @@ pub(super) async fn half_open_streams(to: SocketAddr) -> Result<(), String> {
     let mut wire = Wire::greeted(to).await.map_err(failed)?;
     let calls: Vec<u8> = (0..300).flat_map(|call| open(DRAW, 2 * call + 1)).collect();
     wire.send(&calls).await.map_err(failed)?;
-    let seen = wire.read_until(SOON, |seen| seen.ended + seen.resets.len() >= 300).await;
-    let refused = seen.resets.iter().filter(|code| **code == 7).count();
-    let is_so = seen.closed || (refused >= 172 && seen.ended >= 128);
-    must(is_so, || format!("{refused} refused, {seen:?}"))
+    let refused = |seen: &Seen| seen.resets.iter().filter(|code| **code == REFUSED).count();
+    let is_so = |seen: &Seen| refused(seen) >= 172 && seen.ended >= 128;
+    let seen = wire.read_until(SOON, is_so).await;
+    must(is_so(&seen), || format!("{} refused, {} ended", refused(&seen), seen.ended))
 }
 
 /// Streams of draws that ask once and then stay open.
