@@ -29,6 +29,9 @@ pub struct Log {
     pub secrets: Vec<Secret>,
     /// Bytes of an unfinished batch at the end, which were never acknowledged.
     pub torn_bytes: u64,
+    /// The last position that was taken over from another log by a restoration; 0 without one. The
+    /// records up to there name the snapshots of that log.
+    pub restored_lsn: u64,
 }
 
 /// The state before the first record of a log. The default is the empty state, before LSN 1.
@@ -184,7 +187,8 @@ impl Log {
 pub fn load(directory: &Path) -> Result<Log, EngineError> {
     let mut loader = Loader::default();
     let report = inspect::walk(directory, &mut loader)?;
-    Ok(Log { torn_bytes: report.torn_bytes, ..loader.log })
+    let restored_lsn = inspect::restored_lsn(directory)?;
+    Ok(Log { torn_bytes: report.torn_bytes, restored_lsn, ..loader.log })
 }
 
 #[derive(Default)]
@@ -260,7 +264,7 @@ impl Visitor for Loader {
 
     fn end(&mut self, state: &State, secrets: &[Secret]) {
         self.checkpoint(state);
-        self.log.secrets = secrets.iter().map(|secret| Secret::new(*secret.as_bytes())).collect();
+        self.log.secrets = secrets.to_vec();
     }
 }
 

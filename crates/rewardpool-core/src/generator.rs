@@ -6,6 +6,10 @@
 //! place. So there is no state to save, a crash cannot roll again, and any draw can be recomputed
 //! alone.
 //!
+//! A log that was restored to an earlier position gives the request ids behind it once more. Their
+//! outcomes are known to those who were told of them, so from there on the words come from a stream
+//! that nobody has seen: see [`StreamStart`].
+//!
 //! Drawn in the order of the ids, a word costs a lookup: the key stream is made for an aligned
 //! window of ids at a time, a long one while the ids go on without a gap and a short one where they
 //! jump, as they do when several pools are drawn from in turn.
@@ -28,24 +32,77 @@ const SHORT_BLOCKS: usize = 4;
 /// Ids of a long window.
 const LONG_WINDOW: usize = 8 * LONG_BLOCKS;
 
+/// From a request id on, the words come from this stream, and from those after it when one is
+/// rejected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StreamStart {
+    /// The first request whose word is in this stream.
+    pub first_request: RequestId,
+    /// The stream, with room for the next ones: see [`StreamStart::new`].
+    pub stream: u64,
+}
+
+impl StreamStart {
+    /// Streams that a start has for itself. A word is rejected less than every other time.
+    const STREAMS: u64 = 1 << 16;
+
+    /// A start at a stream that is chosen by a random number. `None` for the few numbers that would
+    /// choose the streams of a new log.
+    pub const fn new(first_request: RequestId, random: u64) -> Option<Self> {
+        let stream = random - random % Self::STREAMS;
+        if stream == 0 { None } else { Some(Self { first_request, stream }) }
+    }
+
+    /// Whether it is one that [`StreamStart::new`] gives.
+    pub const fn is_well_formed(&self) -> bool {
+        self.stream != 0 && self.stream.is_multiple_of(Self::STREAMS)
+    }
+}
+
 /// The key of a pool's randomness. Who knows it knows every outcome.
-pub struct Secret([u8; 32]);
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    key: [u8; 32],
+    /// Rising by their first requests. Empty in a log that was never restored: then all words are in
+    /// stream 0.
+    starts: Vec<StreamStart>,
+}
 
 impl Secret {
     /// The secret with these bytes, which must come from the operating system's generator except
     /// in tests and simulations.
     pub const fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self { key: bytes, starts: Vec::new() }
+    }
+
+    /// The same secret in a log that was restored: from this start on it is all new.
+    #[must_use]
+    pub fn restarted(mut self, start: StreamStart) -> Self {
+        assert!(start.is_well_formed(), "a start has streams of its own");
+        self.starts.retain(|earlier| earlier.first_request < start.first_request);
+        self.starts.push(start);
+        self
     }
 
     /// SHA-256 of the secret: binds the pool to it without giving it away.
     pub fn commitment(&self) -> [u8; 32] {
-        Sha256::digest(self.0).into()
+        Sha256::digest(self.key).into()
     }
 
     /// The secret itself, to be stored.
     pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.key
+    }
+
+    /// Where its words come from other streams than 0, rising.
+    pub fn starts(&self) -> &[StreamStart] {
+        &self.starts
+    }
+
+    /// The stream of a request's word.
+    pub fn stream_of(&self, request: RequestId) -> u64 {
+        let begun = |start: &&StreamStart| start.first_request <= request;
+        self.starts.iter().rev().find(begun).map_or(0, |start| start.stream)
     }
 }
 
@@ -59,8 +116,10 @@ impl fmt::Debug for Secret {
 pub struct Generator {
     /// Makes the windows. The block position is set before each use.
     blocks: ChaCha20LegacyCore,
-    /// Makes single words of other streams. The position is set before each use.
+    /// Makes single words of the streams after that. The position is set before each use.
     streams: ChaCha20Rng,
+    /// The stream of the windows.
+    stream: u64,
     /// Invariant: the first `len` words are those of the ids from `first` on, which is a multiple
     /// of `len`, so that no window reaches beyond the last id.
     first: u64,
@@ -69,17 +128,34 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// A generator keyed with the secret.
+    /// A generator keyed with the secret, for requests that come: in the newest of its streams.
     pub fn new(secret: &Secret) -> Self {
+        Self::in_stream(secret, secret.starts.last().map_or(0, |start| start.stream))
+    }
+
+    /// A generator for the word of this request, and of those after it up to the next start of the
+    /// secret.
+    pub fn of_request(secret: &Secret, request: RequestId) -> Self {
+        Self::in_stream(secret, secret.stream_of(request))
+    }
+
+    fn in_stream(secret: &Secret, stream: u64) -> Self {
+        let nonce = stream.to_le_bytes();
         let mut generator = Self {
-            blocks: ChaCha20LegacyCore::new(&secret.0.into(), &[0; 8].into()),
-            streams: ChaCha20Rng::from_seed(secret.0),
+            blocks: ChaCha20LegacyCore::new(&secret.key.into(), &nonce.into()),
+            streams: ChaCha20Rng::from_seed(secret.key),
+            stream,
             first: 0,
             len: 0,
             words: [0; LONG_WINDOW],
         };
         generator.fill(1);
         generator
+    }
+
+    /// The stream of its words.
+    pub const fn stream(&self) -> u64 {
+        self.stream
     }
 
     /// The random word of a request.
@@ -143,7 +219,7 @@ impl Generator {
     fn retry(&mut self, request: RequestId, total: u64, lower: u64, upper: u64) -> u64 {
         let rejected_below = total.wrapping_neg() % total;
         let (mut lower, mut upper) = (lower, upper);
-        let mut stream = 0;
+        let mut stream = self.stream;
         while lower < rejected_below {
             stream += 1;
             self.streams.set_stream(stream);

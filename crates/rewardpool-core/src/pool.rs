@@ -31,6 +31,10 @@ struct Stock {
 /// How many draws of a command are chosen ahead of the one whose unit is taken, at most. Their
 /// reads of memory overlap.
 const AHEAD_MAX: usize = 16;
+/// How many outcomes of the log are read ahead of the one that is taken.
+const READ_AHEAD: usize = 32;
+/// The stock of so many items stays in the nearest cache.
+const CACHED_ITEMS: usize = 2048;
 
 /// What only changes read and write of an item.
 #[derive(Clone, Copy, Debug)]
@@ -296,7 +300,7 @@ impl Pool {
         Ok(None)
     }
 
-    /// Draws so many times and appends the outcomes.
+    /// Draws so many times and appends the outcomes. Gives how many won an item.
     #[inline]
     pub(crate) fn choose(
         &mut self,
@@ -304,7 +308,7 @@ impl Pool {
         count: u16,
         generator: &mut Generator,
         outcomes: &mut Vec<Outcome>,
-    ) {
+    ) -> u64 {
         let mut taken = Taken::default();
         if count == 1 {
             outcomes.push(self.choose_one(first, generator, &mut taken));
@@ -312,6 +316,7 @@ impl Pool {
             self.choose_ahead(first, count, generator, &mut taken, outcomes);
         }
         self.settle(&taken, u64::from(count));
+        taken.awards
     }
 
     /// The most frequent draw. Bodies of their own leave the loops the registers that their caller
@@ -454,19 +459,39 @@ impl Pool {
         Violation::NotAvailable { pool: self.charter.number, item }
     }
 
-    /// Takes the outcomes of a logged draw.
-    pub(crate) fn retrace(&mut self, outcomes: &[Outcome]) -> Result<(), Violation> {
+    /// Takes the outcomes of logged draws.
+    ///
+    /// # Errors
+    /// The place of the outcome that cannot be, and why.
+    pub(crate) fn retrace(&mut self, outcomes: &[Outcome]) -> Result<(), (usize, Violation)> {
         let mut taken = Taken::default();
-        for outcome in outcomes {
-            match outcome.item() {
-                Some(item) => drop(self.take(item, &mut taken)?),
-                None if !self.has_more_than(&taken) => {}
-                None => return Err(self.not_empty(&taken)),
+        for (chunk, start) in outcomes.chunks(READ_AHEAD).zip((0..).step_by(READ_AHEAD)) {
+            if self.stock.len() > CACHED_ITEMS {
+                self.read_ahead(chunk);
+            }
+            for (place, outcome) in chunk.iter().enumerate() {
+                let violation = match outcome.item() {
+                    Some(item) => self.take(item, &mut taken).err(),
+                    None if !self.has_more_than(&taken) => None,
+                    None => Some(self.not_empty(&taken)),
+                };
+                if let Some(violation) = violation {
+                    return Err((start + place, violation));
+                }
             }
         }
         let count = u64::try_from(outcomes.len()).expect("a draw has few outcomes");
         self.settle(&taken, count);
         Ok(())
+    }
+
+    /// Reads what the takes of these outcomes will read. To take is too long for the processor to
+    /// have several under way, so each would wait for the memory alone; these reads overlap.
+    fn read_ahead(&self, outcomes: &[Outcome]) {
+        let items = outcomes.iter().filter_map(|outcome| outcome.item());
+        let stock = items.filter_map(|item| self.stock.get(item.as_usize()));
+        let read = stock.fold(0, |read, stock| read ^ stock.awarded_and_mark);
+        std::hint::black_box(read);
     }
 
     #[cold]

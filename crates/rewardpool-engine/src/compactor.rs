@@ -164,7 +164,7 @@ pub(crate) fn finish_snapshot(
     progress: &Progress,
 ) -> Result<(), EngineError> {
     let reader = LogReader::open(Arc::clone(storage))?.expect("a snapshot stands in a log");
-    let removed = reader.prune()?;
+    let removed = reader.prune(progress.kept_for_feeds())?;
     let kept = |lsn: &u64| !removed.contains(&snapshot_name(*lsn));
     let snapshots = reader.snapshots().iter().copied().filter(kept).collect();
     tracing::info!(lsn = taken.lsn, file = taken.file, bytes = taken.bytes, "snapshot written");

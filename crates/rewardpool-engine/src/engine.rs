@@ -20,12 +20,13 @@ use crate::compactor::{
 };
 use crate::config::{EngineConfig, StorageKind};
 use crate::error::{Chain, EngineError};
+use crate::feed::LogPlace;
 use crate::handle::{Handle, PoolRegistry};
+use crate::mailbox::{MailboxReceiver, mailbox};
 use crate::progress::Progress;
 use crate::recovery::{RecoveryReport, recover_to_serve};
-use crate::request::Refusal;
 use crate::scheduling::{Scheduled, schedule_this_thread};
-use crate::statistics::{Staged, Standing, Statistics};
+use crate::statistics::{Counted, Standing, Statistics};
 use crate::submission::Submission;
 use crate::supplier::{Supply, supply};
 use crate::writer::{Now, Writer, encode_and_apply, first_record};
@@ -76,7 +77,7 @@ impl Engine {
         progress: Arc<Progress>,
         lock: DirectoryLock,
     ) -> Result<Self, EngineError> {
-        let (mailbox, requests) = bounded(config.mailbox_capacity);
+        let (mailbox, requests) = mailbox(config.mailbox_capacity);
         let (stop, stops) = bounded(1);
         let (ending, ended) = bounded(0);
         let (failing, failures) = bounded(2);
@@ -88,6 +89,7 @@ impl Engine {
         for pool in started.state.pools() {
             registry.insert(pool.names.id().clone(), pool.number);
         }
+        let handle_storage = Arc::clone(&storage);
         let mut compactor =
             Compactor::new(storage, closed_segments, failing, Arc::clone(&progress));
         let recovery = started.report.clone();
@@ -99,6 +101,8 @@ impl Engine {
             progress: Arc::clone(&writer.progress),
             statistics: Arc::clone(&writer.statistics),
             disk_is_full,
+            place: Arc::new(LogPlace::new(&config.directory, writer.log.identity())),
+            storage: handle_storage,
             ended: ended.clone(),
         };
         let inputs = Inputs { requests, stops, failures: failures.clone() };
@@ -110,6 +114,8 @@ impl Engine {
         let writer = spawn("rewardpool-writer", move || {
             // Dropped when the thread ends, however it ends.
             let _ending: Sender<()> = ending;
+            // Dropped before, so that nothing is in the mailbox when the end is told.
+            let inputs = inputs;
             let _told: Result<(), _> = scheduling.send(schedule_this_thread(wanted));
             drive(writer, &inputs, batch_draws_max)
         })?;
@@ -167,7 +173,7 @@ impl Engine {
 
 /// What reaches the writer's thread.
 struct Inputs {
-    requests: Receiver<Submission>,
+    requests: MailboxReceiver,
     stops: Receiver<()>,
     failures: Receiver<EngineError>,
 }
@@ -181,20 +187,14 @@ enum Input {
 
 /// The loop of the writer's thread.
 fn drive(mut writer: Writer, inputs: &Inputs, batch_draws_max: usize) -> Result<(), EngineError> {
-    let result = turns(&mut writer, inputs, batch_draws_max);
-    let result = match result {
+    match turns(&mut writer, inputs, batch_draws_max) {
         Ok(()) => writer.close(),
         Err(error) => {
             tracing::error!(error = %Chain(&error), "the engine stops: a write or sync failed");
             writer.abandon();
             Err(error)
         }
-    };
-    // Whoever was too late had no effect and is told so.
-    for submission in inputs.requests.try_iter() {
-        submission.refuse(Refusal::Stopping);
     }
-    result
 }
 
 fn turns(writer: &mut Writer, inputs: &Inputs, draws_max: usize) -> Result<(), EngineError> {
@@ -209,9 +209,9 @@ fn turns(writer: &mut Writer, inputs: &Inputs, draws_max: usize) -> Result<(), E
             }
             Input::Stop => {
                 // Callers may hand over more all the time, so only what waits now is begun.
-                let mut waiting = inputs.requests.len();
+                let mut waiting = inputs.requests.queue().len();
                 while waiting > 0 {
-                    let Ok(first) = inputs.requests.try_recv() else { break };
+                    let Ok(first) = inputs.requests.queue().try_recv() else { break };
                     let bounds = (draws_max, waiting.min(SUBMISSIONS_MAX));
                     waiting -= turn(writer, first, inputs, bounds)?;
                 }
@@ -235,7 +235,7 @@ fn turn(
     writer.stage(first, now)?;
     let mut taken = 1;
     while writer.staged_draws < draws_max && taken < submissions_max {
-        let Ok(submission) = inputs.requests.try_recv() else { break };
+        let Ok(submission) = inputs.requests.queue().try_recv() else { break };
         writer.stage(submission, now)?;
         taken += 1;
     }
@@ -251,13 +251,13 @@ fn next_input(inputs: &Inputs, is_unmarked: bool) -> Input {
     if inputs.stops.try_recv().is_ok() {
         return Input::Stop;
     }
-    if let Ok(submission) = inputs.requests.try_recv() {
+    if let Ok(submission) = inputs.requests.queue().try_recv() {
         return Input::Submission(submission);
     }
     // Without a channel of its own, which would be made anew for each turn.
     let patience = if is_unmarked { IDLE } else { Duration::MAX };
     select! {
-        recv(inputs.requests) -> submission => submission.map_or(Input::Stop, Input::Submission),
+        recv(inputs.requests.queue()) -> submission => submission.map_or(Input::Stop, Input::Submission),
         recv(inputs.stops) -> _ => Input::Stop,
         recv(inputs.failures) -> failure => failure.map_or(Input::Stop, Input::Failure),
         default(patience) => Input::Idle,
@@ -311,7 +311,8 @@ pub(crate) struct Origin {
     pub(crate) uuid: [u8; 16],
 }
 
-fn uuid() -> Result<[u8; 16], EngineError> {
+/// An identity for a log.
+pub(crate) fn uuid() -> Result<[u8; 16], EngineError> {
     let mut uuid = [0; 16];
     getrandom::fill(&mut uuid).map_err(|error| EngineError::Random(error.to_string()))?;
     Ok(uuid)
@@ -343,6 +344,7 @@ impl Started {
             last_request_id: self.state.last_request_id(),
             segment_used_bytes: self.log.used_bytes() as u64,
         });
+        let counted = Counted::of(&self.state);
         Writer {
             time_ms: self.state.time_ms(),
             state: self.state,
@@ -360,7 +362,8 @@ impl Started {
             staged: Vec::new(),
             new_pools: Vec::new(),
             staged_draws: 0,
-            uncounted: Staged::default(),
+            counted,
+            own_records: 0,
             is_unmarked: true,
         }
     }

@@ -123,9 +123,13 @@ impl Examination {
             }
             Ok(())
         };
-        let replayed = replay(reader, &oldest, None, &mut state, &mut |_, _, (lsn, _), state| {
-            observe(lsn.number(), state)
-        });
+        let replayed = replay(
+            reader,
+            &oldest,
+            None,
+            &mut state,
+            Some(&mut |_, _, (lsn, _), state| observe(lsn.number(), state)),
+        );
         let Some(replayed) = self.keep(replayed)? else { return Ok(None) };
         self.keep(check_sums(&state, &replayed, &oldest))?;
         Ok(Some(VerifyReport {
@@ -141,7 +145,12 @@ impl Examination {
     }
 }
 
-fn compare(snapshot: &SnapshotFile, state: &State, body: &mut Vec<u8>) -> Result<(), EngineError> {
+/// Whether a snapshot holds this state. `body` is a buffer.
+pub(crate) fn compare(
+    snapshot: &SnapshotFile,
+    state: &State,
+    body: &mut Vec<u8>,
+) -> Result<(), EngineError> {
     body.clear();
     state.encode(body);
     if snapshot.body() == body {

@@ -11,7 +11,9 @@ use rewardpool_core::ids::Lsn;
 use rewardpool_core::record::Record;
 use rewardpool_core::state::State;
 use rewardpool_wal::storage::Storage;
-use rewardpool_wal::{DirectoryLock, Error, LogReader, SnapshotFile, segment_name, snapshot_name};
+use rewardpool_wal::{
+    Ancestry, DirectoryLock, Error, LogReader, SnapshotFile, segment_name, snapshot_name,
+};
 
 use crate::config::StorageKind;
 use crate::engine::open_storage;
@@ -129,8 +131,12 @@ pub fn segments(directory: &Path) -> Result<Vec<SegmentInfo>, EngineError> {
         };
         found.insert(number, info);
     }
-    let replayed =
-        replay(&reader, &oldest, None, &mut state, &mut |header, batch, (lsn, record), _| {
+    let replayed = replay(
+        &reader,
+        &oldest,
+        None,
+        &mut state,
+        Some(&mut |header, batch, (lsn, record), _| {
             let info = found.get_mut(&header.number).expect("each segment was listed");
             info.batches += u64::from(lsn.number() == batch.first_lsn);
             info.records += 1;
@@ -150,7 +156,8 @@ pub fn segments(directory: &Path) -> Result<Vec<SegmentInfo>, EngineError> {
                 | Record::Digest(_) => SegmentStatus::Open,
             };
             Ok(())
-        })?;
+        }),
+    )?;
     if let (Some(torn), Some(info)) = (replayed.torn, found.get_mut(&replayed.tail.segment())) {
         info.torn_at = Some(torn.offset);
     }
@@ -191,15 +198,21 @@ pub fn cat(
     }
     let mut line = Vec::new();
     let mut records = 0;
-    replay(&reader, &oldest, None, &mut state, &mut |header, _, (lsn, record), state| {
-        if segment.is_none_or(|wanted| wanted == header.number.0) {
-            line.clear();
-            json_line(lsn, record, state.names(), &mut line);
-            out.write_all(&line).map_err(EngineError::Output)?;
-            records += 1;
-        }
-        Ok(())
-    })?;
+    replay(
+        &reader,
+        &oldest,
+        None,
+        &mut state,
+        Some(&mut |header, _, (lsn, record), state| {
+            if segment.is_none_or(|wanted| wanted == header.number.0) {
+                line.clear();
+                json_line(lsn, record, state.names(), &mut line);
+                out.write_all(&line).map_err(EngineError::Output)?;
+                records += 1;
+            }
+            Ok(())
+        }),
+    )?;
     out.flush().map_err(EngineError::Output)?;
     Ok(records)
 }
@@ -268,18 +281,24 @@ pub fn walk(directory: &Path, visitor: &mut dyn Visitor) -> Result<VerifyReport,
     let before = state.last_request_id();
     let mut compared = 1;
     let mut body = Vec::new();
-    let replayed = replay(&reader, &oldest, None, &mut state, &mut |_, batch, seen, state| {
-        let (lsn, record) = seen;
-        visitor.record(&Seen { lsn, time_ms: batch.time_ms, record, state })?;
-        if reader.snapshots().binary_search(&lsn.number()).is_ok() {
-            let snapshot = reader.load_snapshot(lsn.number())?;
-            body.clear();
-            state.encode(&mut body);
-            visitor.snapshot(lsn.number(), snapshot.sha256, snapshot.body() == body)?;
-            compared += 1;
-        }
-        Ok(())
-    })?;
+    let replayed = replay(
+        &reader,
+        &oldest,
+        None,
+        &mut state,
+        Some(&mut |_, batch, seen, state| {
+            let (lsn, record) = seen;
+            visitor.record(&Seen { lsn, time_ms: batch.time_ms, record, state })?;
+            if reader.snapshots().binary_search(&lsn.number()).is_ok() {
+                let snapshot = reader.load_snapshot(lsn.number())?;
+                body.clear();
+                state.encode(&mut body);
+                visitor.snapshot(lsn.number(), snapshot.sha256, snapshot.body() == body)?;
+                compared += 1;
+            }
+            Ok(())
+        }),
+    )?;
     check_sums(&state, &replayed, &oldest)?;
     visitor
         .end(&state, &load_secrets(open_storage(directory, StorageKind::File)?.as_ref(), &state)?);
@@ -303,12 +322,29 @@ pub fn load(directory: &Path) -> Result<(State, RecoveryReport), EngineError> {
     Ok((recovered.state, recovered.report))
 }
 
+/// Looks whether a service runs on a directory.
+///
+/// # Errors
+/// See [`EngineError::is_locked`]; another one when the directory cannot be looked at.
+pub fn check_unlocked(directory: &Path) -> Result<(), EngineError> {
+    DirectoryLock::shared(directory)?;
+    Ok(())
+}
+
+/// The last position of a stopped directory that was taken over from another log when it was
+/// restored; 0 when it never was.
+pub fn restored_lsn(directory: &Path) -> Result<u64, EngineError> {
+    let storage = open_storage(directory, StorageKind::File)?;
+    let ancestry = Ancestry::load(storage.as_ref())?;
+    Ok(ancestry.0.last().map_or(0, |restoration| restoration.lsn))
+}
+
 fn open(directory: &Path) -> Result<LogReader, EngineError> {
     read_log(open_storage(directory, StorageKind::File)?)
 }
 
 /// The log in a directory that must hold one.
-fn read_log(storage: Arc<dyn Storage>) -> Result<LogReader, EngineError> {
+pub(crate) fn read_log(storage: Arc<dyn Storage>) -> Result<LogReader, EngineError> {
     LogReader::open(storage)?.ok_or_else(no_log)
 }
 

@@ -48,17 +48,22 @@
 //! # Ok(())
 //! # }
 //! ```
+mod backup;
 mod compactor;
 mod config;
 mod engine;
 mod error;
 mod examine;
+mod feed;
 mod handle;
 mod histogram;
 pub mod inspect;
+mod mailbox;
 mod progress;
 mod recovery;
+mod replica;
 mod request;
+pub mod restore;
 mod scheduling;
 mod secrets;
 #[cfg(feature = "simulation")]
@@ -68,18 +73,22 @@ mod submission;
 mod supplier;
 mod writer;
 
+pub use backup::{Backup, BackupError, BackupFile, BackupOptions, SEGMENTS_MAX, open_stopped};
 pub use config::{EngineConfig, Scheduling, StorageKind};
 pub use engine::Engine;
 pub use error::{Chain, EngineError};
+pub use feed::Feed;
 pub use handle::{Draws, Handle};
 pub use histogram::Distribution;
 pub use progress::{SnapshotTaken, SnapshotsMade};
 pub use recovery::RecoveryReport;
+pub use replica::{ArrivedBatch, Replica, ReplicaError};
 pub use request::{
-    Answer, DrawAnswer, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request, Status,
+    Answer, DrawAnswer, LogPosition, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request,
+    Status,
 };
 pub use rewardpool_core as core;
-pub use rewardpool_wal::{SegmentSpan, snapshot_name};
+pub use rewardpool_wal::{Batch, FollowError, Identity, SegmentSpan, SnapshotFile, snapshot_name};
 pub use scheduling::{Scheduled, Why};
 pub use statistics::Reading;
 pub use submission::{Reply, ReplyPort, Submission};

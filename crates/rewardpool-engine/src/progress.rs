@@ -1,8 +1,9 @@
 //! How far the maintenance is: for those who wait for a snapshot, and for the status.
+use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use rewardpool_wal::{SECTOR, SegmentSpan};
+use rewardpool_wal::{SECTOR, SegmentNumber, SegmentSpan};
 
 use crate::request::Refusal;
 
@@ -18,6 +19,9 @@ pub struct SnapshotTaken {
     /// SHA-256 of the file without its last 32 bytes, which hold it.
     pub sha256: [u8; 32],
 }
+
+/// Bytes of segments that stay for the sake of feeds, at most.
+const KEPT_BYTES_MAX: u64 = 1 << 30;
 
 /// How the making of snapshots went since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -47,6 +51,8 @@ struct Inner {
     segments: Vec<SegmentSpan>,
     /// The snapshots that it holds, in order.
     snapshots: Vec<u64>,
+    /// The segment that each feed reads at present, by the number of the feed.
+    feeds: BTreeMap<u64, SegmentNumber>,
     ended: bool,
 }
 
@@ -99,6 +105,27 @@ impl Progress {
             before.used_bytes = used_bytes_before + SECTOR as u64;
         }
         inner.segments.push(begun);
+    }
+
+    /// A feed reads this segment, which stays for it, and those after it.
+    pub(crate) fn feed_reads(&self, feed: u64, segment: SegmentNumber) {
+        self.lock().feeds.insert(feed, segment);
+    }
+
+    /// A feed has ended.
+    pub(crate) fn feed_ended(&self, feed: u64) {
+        self.lock().feeds.remove(&feed);
+    }
+
+    /// The first segment that stays because a feed reads it, or will. A feed for which too much
+    /// would have to stay gets nothing.
+    pub(crate) fn kept_for_feeds(&self) -> Option<SegmentNumber> {
+        let inner = self.lock();
+        let bytes_from = |first: SegmentNumber| -> u64 {
+            let kept = inner.segments.iter().filter(|segment| segment.number >= first);
+            kept.map(|segment| segment.bytes).sum()
+        };
+        inner.feeds.values().copied().filter(|&first| bytes_from(first) <= KEPT_BYTES_MAX).min()
     }
 
     /// Nobody will take another snapshot.

@@ -39,6 +39,8 @@ pub enum Request {
     },
     /// Read how the engine is.
     ReadStatus,
+    /// Read where the log ends.
+    ReadPosition,
     /// Create a pool.
     CreatePool(Box<NewPool>),
     /// Change a pool. Never [`AdminCommand::CreatePool`], for which the engine makes the secret.
@@ -74,6 +76,8 @@ pub enum Answer {
     Pools(Box<PoolsPage>),
     /// To [`Request::ReadStatus`].
     Status(Box<Status>),
+    /// To [`Request::ReadPosition`].
+    Position(Box<LogPosition>),
 }
 
 /// What a draw gave. Its outcomes stand in the reply that holds this answer.
@@ -167,6 +171,25 @@ pub struct Status {
     pub out_of_space: bool,
     /// Whether the conservation law held at the last check.
     pub conservation_ok: bool,
+}
+
+/// Where a log ends, between two batches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogPosition {
+    /// The last record; it is on disk.
+    pub lsn: u64,
+    /// The last request id; 0 before the first draw.
+    pub last_request_id: u64,
+    /// Time of the last record, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// Digest of the state, as the log holds it now and then.
+    pub digest: u64,
+    /// Checksum of the header of the last batch.
+    pub chain: u32,
+    /// The segment that holds the last record, or that it closed.
+    pub segment: u32,
+    /// How many pools there are.
+    pub pools: u32,
 }
 
 /// Why a request has no answer.

@@ -8,6 +8,7 @@
 //!
 //! Invariant: answered LSN <= durable LSN <= LSN of the state.
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use rewardpool_core::command::{AdminCommand, DrawCommand, KeyHash, Rejection};
@@ -20,7 +21,7 @@ use rewardpool_core::record::{Record, SnapshotRef};
 use rewardpool_core::state::State;
 use rewardpool_core::view::PoolView;
 use rewardpool_mutant::{Mutant, is_on};
-use rewardpool_wal::{Appender, Committed};
+use rewardpool_wal::{Appender, Committed, Position};
 
 use crate::compactor::ClosedSegment;
 use crate::engine::{begun, stopwatch};
@@ -28,10 +29,11 @@ use crate::error::EngineError;
 use crate::handle::PoolRegistry;
 use crate::progress::{Progress, SnapshotTaken};
 use crate::request::{
-    Answer, DrawAnswer, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request, Status,
+    Answer, DrawAnswer, LogPosition, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request,
+    Status,
 };
 use crate::secrets::{random_secret, store};
-use crate::statistics::{Staged, Standing, Statistics};
+use crate::statistics::{Counted, Staged, Standing, Statistics};
 use crate::submission::Submission;
 use crate::supplier::Supply;
 
@@ -72,8 +74,10 @@ pub(crate) struct Writer {
     pub(crate) new_pools: Vec<(PoolId, PoolNumber)>,
     /// Draws decided since the last commit.
     pub(crate) staged_draws: usize,
-    /// What the open batch adds to the statistics.
-    pub(crate) uncounted: Staged,
+    /// What the statistics count of draws already.
+    pub(crate) counted: Counted,
+    /// Records of the open batch that nobody asked for.
+    pub(crate) own_records: u64,
     /// Whether something was committed since the last marker.
     pub(crate) is_unmarked: bool,
 }
@@ -175,6 +179,7 @@ impl Writer {
     /// Writes a commit marker: proof that what stands before it was durable. Called when idle.
     pub(crate) fn mark(&mut self) -> Result<(), EngineError> {
         if self.log.payload_room() > OWN_RECORDS_BYTES {
+            self.own_records += 1;
             self.push(&Record::Marker)?;
             self.write_batch()?;
         }
@@ -189,7 +194,8 @@ impl Writer {
             self.write_batch()?;
         }
         let payload = self.closing_payload(&Record::Closed(self.state.digest()))?;
-        self.log.close(&payload, self.time_ms)?;
+        self.committed = self.log.close(&payload, self.time_ms)?;
+        self.stand();
         Ok(())
     }
 
@@ -207,6 +213,7 @@ impl Writer {
             Request::ReadPool { pool, from, limit } => Ok(self.read_pool(*pool, *from, *limit)?),
             Request::ReadPools { from, limit } => Ok(self.read_pools(*from, *limit)),
             Request::ReadStatus => Ok(self.read_status()),
+            Request::ReadPosition => self.read_position(),
             Request::CreatePool(pool) => self.create_pool(pool),
             Request::Change(command) => self.change(command),
             Request::Rotate => self.rotate_on_request(),
@@ -222,7 +229,6 @@ impl Writer {
         if !is_on(Mutant::RecordLeftAfterRefusal) || !matches!(made, Err(Stop::Refused(_))) {
             made?;
         }
-        let awards = self.state.awards(pool);
         let generator = &mut self.generators[pool.as_usize()];
         let start = into.outcomes.len();
         let drawn = self.state.draw(command, generator, self.time_ms, &mut into.outcomes)?;
@@ -231,9 +237,6 @@ impl Writer {
             self.encoder.push(&record, self.state.names());
             self.advance()?;
             self.staged_draws += count;
-            self.uncounted.records += 1;
-            self.uncounted.draws += u64::from(command.count.number());
-            self.uncounted.awards += self.state.awards(pool) - awards;
         }
         let names = self.state.names().pool(pool).expect("the pool was drawn from");
         Ok(attach(pool, drawn.first_request_id, start, drawn.replayed, names.items(), into))
@@ -286,6 +289,12 @@ impl Writer {
         }))
     }
 
+    /// Ends the open batch, so that the position is one between two batches.
+    fn read_position(&mut self) -> Result<Answer, Stop> {
+        self.write_batch()?;
+        Ok(Answer::Position(Box::new(position(&self.state, &self.log.position()))))
+    }
+
     fn create_pool(&mut self, pool: &NewPool) -> Result<Answer, Stop> {
         let secret = Secret::new(match pool.secret {
             Some(secret) => secret,
@@ -312,7 +321,6 @@ impl Writer {
         if !is_on(Mutant::SecretAfterLog) {
             self.push(&record)?;
         }
-        self.uncounted.records += 1;
         self.generators.push(Generator::new(&secret));
         self.new_pools.push((pool.spec.id.clone(), number));
         Ok(self.changed(number))
@@ -329,7 +337,6 @@ impl Writer {
         if let Some(record) = self.state.decide(command)? {
             self.make_room(self.encoder.record_bytes_max(&record))?;
             self.push(&record)?;
-            self.uncounted.records += 1;
         }
         Ok(self.changed(pool))
     }
@@ -363,6 +370,7 @@ impl Writer {
     fn digest_when_due(&mut self) -> Result<(), EngineError> {
         if (self.state.last_lsn() + 1).is_multiple_of(DIGEST_EVERY_LSN) {
             let digest = self.state.digest();
+            self.own_records += 1;
             return self.push(&Record::Digest(digest));
         }
         Ok(())
@@ -389,13 +397,23 @@ impl Writer {
             let (payload, count) = (self.encoder.payload(), self.encoder.count());
             let begun = stopwatch();
             self.committed = self.log.append(payload, count, self.time_ms)?;
-            self.statistics.commit(std::mem::take(&mut self.uncounted), begun.elapsed());
-            self.stand();
+            self.count_commit(begun.elapsed(), u64::from(count));
             self.is_unmarked = true;
             self.encoder.begin(self.state.next_lsn());
         }
         assert_eq!(self.log.position().lsn, self.state.last_lsn(), "the log holds the state");
         Ok(())
+    }
+
+    /// Counts a batch of so many records that is durable.
+    fn count_commit(&mut self, took: Duration, records: u64) {
+        let before = self.counted;
+        self.counted = Counted::of(&self.state);
+        let draws = self.counted.draws - before.draws;
+        let empties = self.counted.empties - before.empties;
+        let records = records - std::mem::take(&mut self.own_records);
+        self.statistics.commit(Staged { records, draws, empties }, took);
+        self.stand();
     }
 
     /// Shows where the log stands.
@@ -430,6 +448,7 @@ impl Writer {
         self.encoder = Encoder::new(self.format);
         self.encoder.begin(self.state.next_lsn());
         let newest = self.progress.newest_snapshot();
+        self.own_records += 1;
         Ok(self.push(&first_record(newest))?)
     }
 
@@ -438,6 +457,20 @@ impl Writer {
         assert_eq!(self.encoder.count(), 0, "the open batch was written before");
         let format = Format::from_id(self.log.format()).expect("the segment's format is known");
         encode_and_apply(format, record, &mut self.state, self.time_ms)
+    }
+}
+
+/// Where a log with this state ends.
+pub(crate) fn position(state: &State, end: &Position) -> LogPosition {
+    assert_eq!(state.last_lsn(), end.lsn, "the log holds the state");
+    LogPosition {
+        lsn: end.lsn,
+        last_request_id: state.last_request_id(),
+        time_ms: state.time_ms(),
+        digest: state.digest(),
+        chain: end.chain,
+        segment: end.segment.0,
+        pools: u32::try_from(state.pools().len()).expect("pools have numbers"),
     }
 }
 

@@ -12,7 +12,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use rewardpool_core::command::{PoolStatus, Rejection};
 use rewardpool_core::names::ItemNames;
 use rewardpool_core::view::ItemState;
-use rewardpool_engine::{PoolSummary, Refusal, SegmentSpan, snapshot_name};
+use rewardpool_engine::{
+    BackupError, Chain, FollowError, PoolSummary, Refusal, SegmentSpan, snapshot_name,
+};
 use rewardpool_proto::v1;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -81,9 +83,56 @@ impl Fault {
         )
     }
 
+    /// Records that a stream should begin with were never written.
+    pub fn never_written(wanted: u64, durable: u64) -> Self {
+        let message = format!("LSN {wanted} was not written yet, the log ends at LSN {durable}");
+        let new = Self::new(Code::OutOfRange, "NEVER_WRITTEN", "");
+        Self { message: message.into(), ..new }
+    }
+
     /// Whether there is no room at present, and may be soon.
     pub fn is_overload(&self) -> bool {
         matches!(self.code, Code::ResourceExhausted | Code::DeadlineExceeded)
+    }
+
+    /// A backup must have the secrets, and the service does not give them.
+    pub fn secrets_not_served() -> Self {
+        Self::new(
+            Code::FailedPrecondition,
+            "SECRETS_NOT_SERVED",
+            "the service is not configured to give the secrets of its pools: allow it with \
+             `backup_secrets: true` under `grpc`, or copy the files secret.* once by another way",
+        )
+    }
+
+    /// As many backups run as may.
+    pub fn backup_running() -> Self {
+        Self::new(
+            Code::ResourceExhausted,
+            "BACKUP_RUNNING",
+            "other backups are running: try again when they are finished",
+        )
+    }
+
+    /// No backup can be made of the log as it is.
+    pub fn no_backup(error: &BackupError) -> Self {
+        let (code, reason, hint) = match error {
+            BackupError::Refused(refusal) => return (*refusal).into(),
+            BackupError::TooManySegments { .. } => {
+                (Code::ResourceExhausted, "TOO_MANY_FILES", "take a snapshot, then try again")
+            }
+            BackupError::Engine(error) if error.is_corruption() => (
+                Code::DataLoss,
+                "CORRUPT",
+                "what is on disk is damaged, the service goes on with what is in memory: keep it \
+                 running, copy its directory, and see docs/operations.md",
+            ),
+            BackupError::Engine(_) | BackupError::Overtaken | _ => {
+                (Code::Internal, "CANNOT_READ", "see the messages of the service")
+            }
+        };
+        let message = format!("{}: {hint}", Chain(error)).into();
+        Self { code, reason, message, field: None }
     }
 
     /// The status of a call that is refused.
@@ -112,6 +161,21 @@ impl Fault {
 impl From<Fault> for Status {
     fn from(fault: Fault) -> Self {
         fault.to_status()
+    }
+}
+
+impl From<FollowError> for Fault {
+    fn from(error: FollowError) -> Self {
+        let (code, reason) = match &error {
+            FollowError::Gone { .. } => (Code::OutOfRange, "GONE"),
+            FollowError::Log(cause) if cause.is_corruption() => (Code::DataLoss, "DAMAGED_LOG"),
+            FollowError::Log(_) => (Code::Internal, "UNREADABLE_LOG"),
+        };
+        let message = match &error {
+            FollowError::Gone { .. } => format!("{error}: begin with a snapshot"),
+            FollowError::Log(_) => format!("{}: see docs/reliability.md", Chain(&error)),
+        };
+        Self { message: message.into(), ..Self::new(code, reason, "") }
     }
 }
 

@@ -18,12 +18,14 @@ use rewardpool_core::view::ItemState;
 use rewardpool_engine as engine;
 use rewardpool_engine::{
     Answer, Chain, Engine, EngineConfig, EngineError, Handle, NewPool, PoolPage, Refusal, Request,
-    Scheduled, Why,
+    Scheduled, Why, inspect,
 };
 use rewardpool_proto::FILE_DESCRIPTOR_SET;
 use rewardpool_proto::encoded::seed::reward_pool_service_server::RewardPoolServiceServer;
 use rewardpool_proto::encoded::v1::reward_pool_server::RewardPoolServer;
 use rewardpool_proto::v1::pool_admin_server::PoolAdminServer;
+use rewardpool_proto::v1::wal_stream_server::WalStreamServer;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tonic::service::Routes;
@@ -37,7 +39,7 @@ use crate::config::{
 };
 use crate::grpc::{
     AdmissionLayer, CallLayer, Calls, DeadlineLayer, Edge, PoolAdminService, RewardPoolService,
-    SeedService, StatusInfo,
+    SeedService, StatusInfo, WalStreamService,
 };
 use crate::listen;
 use crate::log_ring::LogRing;
@@ -49,6 +51,8 @@ const START_PATIENCE: Duration = Duration::from_mins(1);
 /// of a client that sends nonsense can be a long one, and others wait for as many as these.
 const NETWORK_EVERY: u32 = 16;
 const REPLIES_EVERY: u32 = 8;
+/// Connections that wait to be accepted; the system may allow fewer.
+const WAITING_CONNECTIONS_MAX: i32 = 4096;
 /// Items that are read at once to compare a catalogue.
 const COMPARED_ITEMS: usize = 5000;
 
@@ -162,8 +166,8 @@ pub async fn asked_to_stop() -> io::Result<()> {
 /// [`Service::run`].
 pub struct Service {
     engine: Engine,
-    grpc: Option<Socket>,
-    metrics: Option<Socket>,
+    grpc: Option<Listening>,
+    metrics: Option<Listening>,
     info: StatusInfo,
     meter: Arc<Meter>,
     calls: Arc<Calls>,
@@ -173,17 +177,44 @@ pub struct Service {
     drain_timeout: Duration,
 }
 
+/// An address that is taken, but not listened on yet.
+struct Taken {
+    socket: Socket,
+    address: SocketAddr,
+}
+
+impl Taken {
+    fn listen(self) -> Result<Listening, ServeError> {
+        let Self { socket, address } = self;
+        let listening = || {
+            socket.listen(WAITING_CONNECTIONS_MAX)?;
+            let listener = TcpListener::from(socket);
+            let address = listener.local_addr()?;
+            Ok(Listening { listener, address })
+        };
+        listening().map_err(|source| ServeError::Bind { address, source })
+    }
+}
+
 /// A socket that is listened on.
-struct Socket {
+struct Listening {
     listener: TcpListener,
     address: SocketAddr,
 }
 
 impl Service {
     /// Recovers the engine, creates the pools that it does not know yet, and listens.
+    ///
+    /// The address is taken first, so that one that is in use leaves no new directory behind. Who
+    /// connects before all is ready is refused, because only then it is listened on.
     pub fn open(config: &Config) -> Result<Self, ServeError> {
+        let take = |is_enabled: bool, address| {
+            is_enabled.then(|| take_address(address, config)).transpose()
+        };
+        let grpc = take(config.grpc.enabled, config.grpc.listen_address)?;
+        let taken = (grpc, take(config.metrics.enabled, config.metrics.listen_address)?);
         let engine = Engine::open(&engine_config(config))?;
-        match Self::around(&engine, config) {
+        match Self::around(&engine, taken, config) {
             Ok((grpc, metrics)) => Ok(Self {
                 info: status_info(&engine, config),
                 meter: Meter::new(engine.handle()),
@@ -211,16 +242,14 @@ impl Service {
 
     fn around(
         engine: &Engine,
+        taken: (Option<Taken>, Option<Taken>),
         config: &Config,
-    ) -> Result<(Option<Socket>, Option<Socket>), ServeError> {
+    ) -> Result<(Option<Listening>, Option<Listening>), ServeError> {
         log_recovery(engine.recovery());
         log_scheduling(engine.scheduled());
         create_pools(&engine.handle(), &config.pools)?;
-        let Config { grpc, metrics, .. } = config;
-        let bind = |address| bind(address).map_err(|source| ServeError::Bind { address, source });
-        let grpc = grpc.enabled.then(|| bind(grpc.listen_address)).transpose()?;
-        let metrics = metrics.enabled.then(|| bind(metrics.listen_address)).transpose()?;
-        Ok((grpc, metrics))
+        let listen = |taken: Option<Taken>| taken.map(Taken::listen).transpose();
+        Ok((listen(taken.0)?, listen(taken.1)?))
     }
 
     /// The same service, which shows this log to clients. Without one there is nothing to show.
@@ -262,7 +291,7 @@ impl Service {
 
     fn serve_calls(
         &self,
-        grpc: Option<Socket>,
+        grpc: Option<Listening>,
         stop: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         let ended = watch_engine(&self.engine).map_err(ServeError::Start)?;
@@ -287,7 +316,7 @@ impl Service {
 
     async fn until_stopped(
         &self,
-        grpc: Option<Socket>,
+        grpc: Option<Listening>,
         stop: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         tokio::pin!(stop);
@@ -296,7 +325,7 @@ impl Service {
         if poll_fn(|context| Poll::Ready(stop.as_mut().poll(context).is_ready())).await {
             return Ok(());
         }
-        let Some(Socket { listener, address }) = grpc else {
+        let Some(Listening { listener, address }) = grpc else {
             tracing::info!("ready without a gRPC server");
             self.is_ready.store(true, Ordering::Relaxed);
             stop.await;
@@ -335,7 +364,7 @@ impl Service {
 
     /// Serves metrics until what it gives is dropped.
     fn serve_metrics(&self) -> io::Result<Option<Endpoint>> {
-        let Some(Socket { listener, address }) = &self.metrics else { return Ok(None) };
+        let Some(Listening { listener, address }) = &self.metrics else { return Ok(None) };
         let subject = Subject {
             handle: self.engine.handle(),
             meter: Arc::clone(&self.meter),
@@ -369,6 +398,7 @@ fn status_info(engine: &Engine, config: &Config) -> StatusInfo {
         format: config.wal.format.name(),
         scheduling: engine.scheduled().name(),
         recovery: engine.recovery().clone(),
+        backup_secrets: config.grpc.backup_secrets,
         working_dir: path::absolute(&config.working_dir)
             .unwrap_or_else(|_| config.working_dir.clone()),
         log: LogRing::default(),
@@ -389,13 +419,19 @@ fn services(
     // Its one message with the whole state has a limit of its own, which its clients know.
     let seed = RewardPoolServiceServer::new(SeedService::new(edge.clone()))
         .max_decoding_message_size(request_bytes);
+    let log = WalStreamServer::new(WalStreamService::new(edge.clone()))
+        .max_decoding_message_size(request_bytes);
     let admin = PoolAdminServer::new(PoolAdminService::new(edge, info))
         .max_decoding_message_size(admin_request_bytes)
         .max_encoding_message_size(response_bytes);
     let health = tonic_health::server::HealthService::from_health_reporter(health);
     let health = tonic_health::pb::health_server::HealthServer::new(health)
         .max_decoding_message_size(request_bytes);
-    let routes = Routes::new(draws).add_service(seed).add_service(admin).add_service(health);
+    let routes = Routes::new(draws)
+        .add_service(seed)
+        .add_service(admin)
+        .add_service(log)
+        .add_service(health);
     if !has_reflection {
         return routes;
     }
@@ -407,11 +443,23 @@ fn services(
     routes.add_service(reflection)
 }
 
+/// Takes an address of the configuration without listening yet. A service that has the directory as
+/// well is told instead of the address: it is started a second time.
+fn take_address(address: SocketAddr, config: &Config) -> Result<Taken, ServeError> {
+    let bound = bind(address).map(|socket| Taken { socket, address });
+    bound.map_err(|source| match inspect::check_unlocked(&config.working_dir) {
+        Err(error) if error.is_locked() => error.into(),
+        Err(_) | Ok(()) => ServeError::Bind { address, source },
+    })
+}
+
 fn bind(address: SocketAddr) -> io::Result<Socket> {
-    let listener = TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    Ok(Socket { listener, address })
+    let socket =
+        Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    // Connections of an earlier service that are still ending do not keep the address.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
 
 async fn set_health(health: &HealthReporter, status: ServingStatus) {

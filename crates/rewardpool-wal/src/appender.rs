@@ -87,6 +87,26 @@ impl Appender {
         Ok(Self { storage, identity, segment, chain: 0, last_lsn: 0, buffer: Vec::new() })
     }
 
+    /// Begins a log where another one has this segment, to write what that one holds under a new
+    /// identity. Number, format and positions stay; the chain goes on from the same value.
+    pub fn begin_like(
+        storage: Arc<dyn Storage>,
+        identity: Identity,
+        original: &SegmentHeader,
+        prepared: Prepared,
+    ) -> Result<Self, Error> {
+        let header = SegmentHeader {
+            identity,
+            epoch: EPOCH,
+            bytes: prepared.bytes() as u64,
+            salt: SegmentHeader::salt_of(identity, original.number, original.first_lsn),
+            ..*original
+        };
+        let segment = OpenSegment::publish(prepared, &header)?;
+        let (chain, last_lsn) = (header.previous, header.first_lsn - 1);
+        Ok(Self { storage, identity, segment, chain, last_lsn, buffer: Vec::new() })
+    }
+
     /// Goes on at the end of a log that was read.
     ///
     /// After a failed sync the kernel may show bytes that are not on the disk, and a sync that is
@@ -130,6 +150,11 @@ impl Appender {
     /// Where the log stands.
     pub fn position(&self) -> Position {
         Position { lsn: self.last_lsn, chain: self.chain, segment: self.segment.number }
+    }
+
+    /// Which log this is.
+    pub fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// Format of the segment's payloads.

@@ -60,7 +60,7 @@ impl Identity {
         if version != FORMAT_VERSION {
             return Err(Error::version(IDENTITY, 11, version));
         }
-        let uuid = lines.next().and_then(|line| parse_hex(line.strip_prefix("uuid ")?));
+        let uuid = lines.next().and_then(|line| parse_uuid(line.strip_prefix("uuid ")?));
         let identity = Self { uuid: uuid.ok_or_else(|| corrupt(20, Fault::Header("uuid")))? };
         if identity.encode().as_bytes() != bytes {
             return Err(corrupt(0, Fault::HeaderChecksum));
@@ -70,11 +70,12 @@ impl Identity {
 }
 
 /// A text with its checksum.
-fn sealed(body: &str) -> String {
+pub(crate) fn sealed(body: &str) -> String {
     format!("{body}crc32c {:08x}\n", crc32c(body.as_bytes()))
 }
 
-fn parse_hex(text: &str) -> Option<[u8; 16]> {
+/// Sixteen bytes in hexadecimal, of any case.
+pub(crate) fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     let well_formed = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let number = well_formed.then(|| u128::from_str_radix(text, 16).ok()).flatten()?;
     Some(number.to_be_bytes())

@@ -3,6 +3,8 @@ use std::fmt;
 
 /// Marks a directory that holds a log.
 pub(crate) const IDENTITY: &str = "POOL";
+/// Tells of which log this one was restored.
+pub(crate) const RESTORED: &str = "RESTORED";
 /// How the name of a zero-filled segment that waits to be used begins.
 pub(crate) const PREPARED: &str = "wal.next";
 /// Ending of a file that was not yet published.
@@ -41,6 +43,47 @@ pub fn secret_name(pool: u32) -> String {
     format!("secret.{pool}")
 }
 
+/// A file of a log, by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFile {
+    /// `POOL`.
+    Identity,
+    /// `RESTORED`.
+    Restored,
+    /// `secret.<pool>`.
+    Secret(u32),
+    /// `snapshot.<lsn>`.
+    Snapshot(u64),
+    /// `wal.NNN`.
+    Segment(SegmentNumber),
+}
+
+impl LogFile {
+    /// What a file of this name is; `None` when it is none of a log.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            IDENTITY => Some(Self::Identity),
+            RESTORED => Some(Self::Restored),
+            _ => None,
+        }
+        .or_else(|| parse_secret(name).map(Self::Secret))
+        .or_else(|| parse_snapshot(name).map(Self::Snapshot))
+        .or_else(|| parse_segment(name).map(Self::Segment))
+    }
+}
+
+impl fmt::Display for LogFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Identity => f.write_str(IDENTITY),
+            Self::Restored => f.write_str(RESTORED),
+            Self::Secret(pool) => f.write_str(&secret_name(pool)),
+            Self::Snapshot(lsn) => f.write_str(&snapshot_name(lsn)),
+            Self::Segment(number) => number.fmt(f),
+        }
+    }
+}
+
 pub(crate) fn parse_segment(name: &str) -> Option<SegmentNumber> {
     let number = SegmentNumber(name.strip_prefix("wal.")?.parse().ok()?);
     (segment_name(number) == name).then_some(number)
@@ -57,12 +100,15 @@ fn parse_secret(name: &str) -> Option<u32> {
 }
 
 /// Whether a file is a prepared segment or an unpublished file of a log.
-pub(crate) fn is_leftover(name: &str) -> bool {
+pub fn is_leftover(name: &str) -> bool {
     let serial = name.strip_prefix(PREPARED).and_then(|rest| rest.strip_prefix('.'));
     let is_prepared = serial.is_some_and(|text| text.parse::<u64>().is_ok());
     let published = name.strip_suffix(UNPUBLISHED);
     let is_unpublished = published.is_some_and(|name| {
-        name == IDENTITY || parse_snapshot(name).is_some() || parse_secret(name).is_some()
+        name == IDENTITY
+            || name == RESTORED
+            || parse_snapshot(name).is_some()
+            || parse_secret(name).is_some()
     });
     is_prepared || is_unpublished
 }
@@ -82,6 +128,24 @@ mod tests {
         }
         assert_eq!(parse_snapshot("snapshot.12"), Some(12));
         assert_eq!(parse_snapshot("snapshot.012"), None);
+    }
+
+    #[test]
+    fn each_kind_of_file_is_known_by_its_name() {
+        let segment = LogFile::Segment(SegmentNumber(1000));
+        for (name, file) in [
+            ("POOL", LogFile::Identity),
+            ("RESTORED", LogFile::Restored),
+            ("secret.7", LogFile::Secret(7)),
+            ("snapshot.0", LogFile::Snapshot(0)),
+            ("wal.1000", segment),
+        ] {
+            assert_eq!(LogFile::parse(name), Some(file), "{name}");
+            assert_eq!(file.to_string(), name);
+        }
+        for other in ["", "pool", "../POOL", "./wal.000", "wal.000/", "secret.07", "wal.next.0"] {
+            assert_eq!(LogFile::parse(other), None, "{other}");
+        }
     }
 
     #[test]

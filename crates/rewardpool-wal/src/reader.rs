@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rewardpool_mutant::{Mutant, is_on};
 use sha2::Digest as _;
 
+use crate::appender::Position;
 use crate::batch::{Batch, SECTOR};
 use crate::error::{Error, Fault};
 use crate::identity::Identity;
@@ -87,6 +88,11 @@ impl Tail {
     /// The last segment that was begun.
     pub fn segment(&self) -> SegmentNumber {
         self.header.number
+    }
+
+    /// Where the log stands.
+    pub fn position(&self) -> Position {
+        Position { lsn: self.last_lsn(), chain: self.chain(), segment: self.segment() }
     }
 
     /// Where its last batch ends in it.
@@ -259,7 +265,7 @@ impl LogReader {
     ) -> Result<SegmentHeader, Error> {
         let name = segment_name(number);
         self.storage.read(&name, into).map_err(Error::io("read", &name))?;
-        SegmentHeader::decode(into, number, self.identity)
+        SegmentHeader::decode(into, into.len() as u64, number, self.identity)
     }
 }
 
@@ -341,8 +347,15 @@ impl LogReader {
     /// Removes what the newest two good snapshots make superfluous. Durable when it returns; gives
     /// the names of the removed files. A damaged snapshot counts for nothing, and is removed only
     /// when it is older than the two.
-    pub fn prune(&self) -> Result<Vec<String>, Error> {
-        let Some(oldest) = self.second_good_snapshot()? else { return Ok(Vec::new()) };
+    ///
+    /// With `keep`, that segment and all after it stay, and a snapshot from which they go on.
+    pub fn prune(&self, keep: Option<SegmentNumber>) -> Result<Vec<String>, Error> {
+        let Some(second) = self.second_good_snapshot()? else { return Ok(Vec::new()) };
+        let oldest = match keep.filter(|keep| *keep < second.next_segment) {
+            Some(keep) => self.good_snapshot_before(keep)?,
+            None => Some(second),
+        };
+        let Some(oldest) = oldest else { return Ok(Vec::new()) };
         let names = self.storage.list().map_err(Error::io("list the directory of", IDENTITY))?;
         let removed = removable(&names, &oldest);
         for name in &removed {
@@ -353,6 +366,24 @@ impl LogReader {
             self.storage.sync_directory().map_err(Error::io("sync the directory of", &name))?;
         }
         Ok(removed)
+    }
+
+    /// The newest good snapshot from which the log goes on in this segment or an earlier one.
+    fn good_snapshot_before(
+        &self,
+        segment: SegmentNumber,
+    ) -> Result<Option<SnapshotHeader>, Error> {
+        for &lsn in self.snapshots.iter().rev() {
+            match self.load_snapshot(lsn) {
+                Ok(snapshot) if snapshot.header.next_segment <= segment => {
+                    return Ok(Some(snapshot.header));
+                }
+                Ok(_) => {}
+                Err(error) if error.is_corruption() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// The newest but one of the snapshots that are good.

@@ -79,6 +79,7 @@ pub(crate) fn scan<E: From<Error>>(
             time_ms: sealed.header.time_ms,
             format: sealed.header.format,
             payload,
+            payload_checksum: sealed.payload_checksum,
             offset: scanned.offset,
             payload_offset: scanned.offset + HEADER_BYTES,
         };
@@ -99,12 +100,18 @@ pub(crate) fn scan<E: From<Error>>(
 fn next_batch(header: &SegmentHeader, bytes: &[u8], scanned: &Scanned) -> Option<SealedHeader> {
     let at = &bytes[scanned.offset..];
     let sealed = SealedHeader::read(at)?;
-    (continues(header, &sealed, scanned) && sealed.payload(at).is_some()).then_some(sealed)
+    (continues(header, &sealed, (scanned.last_lsn, scanned.chain)) && sealed.payload(at).is_some())
+        .then_some(sealed)
 }
 
-fn continues(header: &SegmentHeader, sealed: &SealedHeader, scanned: &Scanned) -> bool {
+/// Whether a batch goes on where the log is: behind this LSN, and this checksum of a header.
+pub(crate) fn continues(
+    header: &SegmentHeader,
+    sealed: &SealedHeader,
+    (last_lsn, chain): (u64, u32),
+) -> bool {
     let batch = &sealed.header;
-    let is_next = batch.first_lsn == scanned.last_lsn + 1 && batch.previous == scanned.chain;
+    let is_next = batch.first_lsn == last_lsn + 1 && batch.previous == chain;
     (batch.salt == header.salt || is_on(Mutant::SaltIgnored))
         && (is_next || is_on(Mutant::PositionIgnored))
         && batch.count > 0
@@ -143,7 +150,7 @@ fn judge_end(
     let Some(sealed) = SealedHeader::read(rest) else {
         return corrupt(Fault::HeaderChecksum);
     };
-    if !continues(header, &sealed, scanned) {
+    if !continues(header, &sealed, (scanned.last_lsn, scanned.chain)) {
         return corrupt(Fault::Header("first_lsn"));
     }
     match rest.get(..batch_bytes(sealed.payload_bytes)) {

@@ -11,7 +11,7 @@ use crate::batch::{SECTOR, u32_at, u64_at};
 use crate::error::{Error, Fault};
 use crate::identity::{FORMAT_VERSION, Identity};
 use crate::layout::{IDENTITY, PREPARED, SegmentNumber, is_leftover, segment_name};
-use crate::storage::{Storage, StorageFile, remove_if_there};
+use crate::storage::{Source, Storage, StorageFile, remove_if_there};
 
 /// Smallest segment: a header and a few batches.
 pub const SEGMENT_BYTES_MIN: usize = 16 * SECTOR;
@@ -76,15 +76,39 @@ impl SegmentHeader {
         sector
     }
 
+    /// Length of the file that begins with this sector, of any number and log; `None` when the
+    /// header is damaged. For files that were stored without the zeros at their end.
+    pub fn stated_bytes(sector: &[u8; SECTOR]) -> Option<u64> {
+        let is_header = sector[..8] == *MAGIC && u32_at(sector, 8) == FORMAT_VERSION;
+        let is_intact = crc32c(&sector[..CHECKSUM_AT]) == u32_at(sector, CHECKSUM_AT);
+        (is_header && is_intact).then(|| u64_at(sector, 40))
+    }
+
     /// Reads and checks the header of a file that has this number in its name.
+    pub fn read(
+        source: &dyn Source,
+        number: SegmentNumber,
+        identity: Identity,
+    ) -> Result<Self, Error> {
+        let mut sector = [0; SECTOR];
+        let name = segment_name(number);
+        let length = source.bytes().min(SECTOR as u64);
+        let length = usize::try_from(length).expect("a sector is short");
+        source.read_at(0, &mut sector[..length]).map_err(Error::io("read", &name))?;
+        Self::decode(&sector[..length], source.bytes(), number, identity)
+    }
+
+    /// Reads and checks the header of a file that has this length, and this number in its name.
+    /// `bytes` are the file's beginning, a sector at least unless it is shorter.
     pub(crate) fn decode(
         bytes: &[u8],
+        file_bytes: u64,
         number: SegmentNumber,
         identity: Identity,
     ) -> Result<Self, Error> {
         let name = segment_name(number);
         let corrupt = |offset, fault| Error::corrupt(&name, offset, fault);
-        let length = |expected| Fault::Length { expected, found: bytes.len() as u64 };
+        let length = |expected| Fault::Length { expected, found: file_bytes };
         let sector = bytes.get(..SECTOR).ok_or_else(|| corrupt(0, length(SECTOR as u64)))?;
         if sector[..8] != *MAGIC {
             return Err(corrupt(0, Fault::Magic));
@@ -114,7 +138,7 @@ impl SegmentHeader {
         if header.identity != identity {
             return Err(corrupt(24, Fault::Header("uuid")));
         }
-        if header.bytes != bytes.len() as u64 {
+        if header.bytes != file_bytes {
             return Err(corrupt(40, length(header.bytes)));
         }
         Ok(header)
@@ -232,10 +256,18 @@ mod tests {
         }
     }
 
+    fn decode(
+        bytes: &[u8],
+        number: SegmentNumber,
+        identity: Identity,
+    ) -> Result<SegmentHeader, Error> {
+        SegmentHeader::decode(bytes, bytes.len() as u64, number, identity)
+    }
+
     #[test]
     fn a_header_is_read_back() {
         let header = header();
-        let read = SegmentHeader::decode(&header.encode(), header.number, header.identity);
+        let read = decode(&header.encode(), header.number, header.identity);
         assert_eq!(read.unwrap(), header);
     }
 
@@ -246,7 +278,7 @@ mod tests {
             for change in [1, 0x80, 0xff] {
                 let mut bytes = header.encode();
                 bytes[place] ^= change;
-                let read = SegmentHeader::decode(&bytes, header.number, header.identity);
+                let read = decode(&bytes, header.number, header.identity);
                 assert!(read.is_err(), "byte {place} ^ {change}");
             }
         }
@@ -256,8 +288,8 @@ mod tests {
     fn a_header_under_another_name_is_refused() {
         let header = header();
         let bytes = header.encode();
-        assert!(SegmentHeader::decode(&bytes, SegmentNumber(13), header.identity).is_err());
+        assert!(decode(&bytes, SegmentNumber(13), header.identity).is_err());
         let other = Identity { uuid: [0; 16] };
-        assert!(SegmentHeader::decode(&bytes, header.number, other).is_err());
+        assert!(decode(&bytes, header.number, other).is_err());
     }
 }

@@ -89,7 +89,9 @@ fn snapshots(log: &Log, findings: &mut Findings) {
     for entry in &log.entries {
         let crate::log::Change::Snapshot(named) = &entry.change else { continue };
         let file = log.snapshots.binary_search_by_key(&named.lsn, |snapshot| snapshot.lsn);
-        if let Ok(place) = file {
+        if let Ok(place) = file
+            && named.lsn > log.restored_lsn
+        {
             findings.checked(Invariant::I15);
             findings.expect(log.snapshots[place].sha256 == named.sha256, || {
                 Violation::new(Finding::SnapshotOtherHash).lsn(entry.lsn)

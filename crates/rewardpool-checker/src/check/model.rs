@@ -104,7 +104,8 @@ struct Pool {
     items: Vec<Item>,
     /// Weight of all that can be drawn now.
     total: u64,
-    generator: Option<Generator>,
+    /// The words of the requests at present, and the secret that they come from.
+    words: Option<(Generator, Secret)>,
     selector: Selector,
     /// Over all draws, and over those that a crash may have touched.
     spreads: [Spread; 2],
@@ -129,7 +130,7 @@ impl Pool {
             awards: 0,
             items: Vec::new(),
             total: 0,
-            generator: secret.map(Generator::new),
+            words: secret.map(|secret| (Generator::new(secret), secret.clone())),
             selector: Selector::new(SelectorKind::Auto, std::iter::empty::<u64>()),
             spreads: [Spread::default(); 2],
         }
@@ -158,11 +159,15 @@ impl Pool {
 
     /// What the generator gives for a request now.
     fn expected(&mut self, request_id: u64) -> Option<Outcome> {
-        let generator = self.generator.as_mut()?;
+        let (generator, secret) = self.words.as_mut()?;
+        let request = RequestId::new(request_id)?;
+        // A restored log goes on in another stream.
+        if generator.stream() != secret.stream_of(request) {
+            *generator = Generator::of_request(secret, request);
+        }
         if self.total == 0 {
             return Some(Outcome::EMPTY);
         }
-        let request = RequestId::new(request_id)?;
         Some(Outcome::award(self.selector.locate(generator.below(request, self.total))))
     }
 }

@@ -189,3 +189,60 @@ fn the_commitment_is_the_sha256_and_debug_tells_nothing() {
     assert_ne!(ZERO.commitment(), SOME.commitment());
     assert_eq!(format!("{SOME:?} {:?}", Generator::new(&SOME)), "Secret Generator");
 }
+
+fn start(first_request: u64, random: u64) -> StreamStart {
+    StreamStart::new(request(first_request), random).unwrap()
+}
+
+/// A restored log: ids that are given a second time get words that have nothing to do with the
+/// first ones, and the ids before keep theirs.
+#[test]
+fn a_restart_changes_the_words_from_its_first_request_on() {
+    let (first, second) = (start(100, 0x1234_5678_9abc_def0), start(180, u64::MAX));
+    assert_eq!((first.stream, second.stream), (0x1234_5678_9abc_0000, u64::MAX << 16));
+    let secret = SOME.restarted(first).restarted(second);
+    assert_eq!(secret.commitment(), SOME.commitment(), "the log is committed to the same secret");
+    let streams = [(1, 0), (99, 0), (100, first.stream), (179, first.stream), (180, second.stream)];
+    for (number, stream) in streams {
+        assert_eq!(secret.stream_of(request(number)), stream);
+        let word = Generator::of_request(&secret, request(number)).word(request(number));
+        assert_eq!(word, reference_word(&SOME, number, stream));
+    }
+    let mut newest = Generator::new(&secret);
+    for number in 180..1000 {
+        assert_eq!(newest.word(request(number)), reference_word(&SOME, number, second.stream));
+    }
+    // Back before both: neither is left.
+    let again = secret.restarted(start(50, 1 << 20));
+    assert_eq!(again.starts(), [start(50, 1 << 20)]);
+    assert_eq!(again.stream_of(request(49)), 0);
+}
+
+#[test]
+fn a_rejected_word_is_replaced_from_the_streams_of_its_start() {
+    let secret = SOME.restarted(start(1, 77 << 16));
+    let mut generator = Generator::new(&secret);
+    let total = (1 << 63) + 1;
+    let rejected_below = (1_u128 << 64) % u128::from(total);
+    let mut streams_max = 0;
+    for number in 1..=2_000 {
+        let (stream, product) = (77 << 16..78 << 16)
+            .map(|stream| (stream, reference_word(&SOME, number, stream)))
+            .map(|(stream, word)| (stream, u128::from(word) * u128::from(total)))
+            .find(|(_, product)| product % (1 << 64) >= rejected_below)
+            .unwrap();
+        assert_eq!(u128::from(generator.below(request(number), total)), product >> 64);
+        streams_max = streams_max.max(stream);
+    }
+    assert!(streams_max >= (77 << 16) + 4, "{streams_max}");
+}
+
+#[test]
+fn no_start_takes_the_streams_of_a_new_log() {
+    for random in [0, 1, 0xffff] {
+        assert_eq!(StreamStart::new(RequestId::FIRST, random), None);
+    }
+    assert!(start(1, 0x1_0000).is_well_formed());
+    let (first_request, stream) = (RequestId::FIRST, 0x1_0001);
+    assert!(!StreamStart { first_request, stream }.is_well_formed());
+}

@@ -113,7 +113,7 @@ fn a_sold_out_item_leaves_the_selector_and_comes_back() {
     let selector = pool.selector.as_ref().unwrap();
     assert_eq!((selector.weight(index(3)), selector.total()), (0, 5));
     let violation = pool.retrace(&[Outcome::award(index(3))]).unwrap_err();
-    assert_eq!(violation, Violation::NotAvailable { pool: POOL, item: index(3) });
+    assert_eq!(violation, (0, Violation::NotAvailable { pool: POOL, item: index(3) }));
     let change = ItemChange { quantity: Some(QuantityChange::Add(1)), weight: None };
     let planned = pool.plan_update(index(3), &change).unwrap();
     pool.change(index(3), planned);

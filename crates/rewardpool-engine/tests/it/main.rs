@@ -5,8 +5,10 @@
     clippy::disallowed_methods,
     reason = "the tests damage and copy files and measure time, which the engine never does"
 )]
+mod backup;
 mod concurrency;
 mod copy;
+mod feed;
 mod fixture;
 mod full_disk;
 mod golden;

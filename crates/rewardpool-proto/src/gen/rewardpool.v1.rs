@@ -723,6 +723,44 @@ pub struct RecoveryReport {
     #[prost(uint64, tag = "6")]
     pub torn_bytes: u64,
 }
+/// Asks for a backup.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupRequest {
+    /// Begin at the oldest snapshot that is kept instead of the newest, so that a restore can go back
+    /// further.
+    #[prost(bool, tag = "1")]
+    pub history: bool,
+    /// Whether it holds the secrets of the pools.
+    #[prost(enumeration = "BackupSecrets", tag = "2")]
+    pub secrets: i32,
+}
+/// A part of a backup. The first one tells what comes; the data of all of them, one after another, is
+/// the archive.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupChunk {
+    /// Only in the first chunk.
+    #[prost(message, optional, tag = "1")]
+    pub start: ::core::option::Option<BackupStart>,
+    /// Bytes of the archive.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub data: ::prost::bytes::Bytes,
+}
+/// What a backup will hold.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupStart {
+    /// Length of the archive in bytes.
+    #[prost(uint64, tag = "1")]
+    pub bytes: u64,
+    /// Position of the snapshot that it begins with: a restore can go back to it, and no further.
+    #[prost(uint64, tag = "2")]
+    pub snapshot_lsn: u64,
+    /// The last position that it holds.
+    #[prost(uint64, tag = "3")]
+    pub last_lsn: u64,
+    /// Whether it holds the secrets of the pools.
+    #[prost(bool, tag = "4")]
+    pub has_secrets: bool,
+}
 /// What a draw does when the pool runs out on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -864,6 +902,40 @@ impl SegmentState {
             "SEGMENT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
             "SEGMENT_STATE_OPEN" => Some(Self::Open),
             "SEGMENT_STATE_CLOSED" => Some(Self::Closed),
+            _ => None,
+        }
+    }
+}
+/// Whether a backup holds the secrets of the pools. Who has them can compute every draw, the coming
+/// ones too; without them a restore needs them from somewhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum BackupSecrets {
+    /// They are in it if the service is configured to give them.
+    Unspecified = 0,
+    /// They are in it, or the call is refused.
+    Required = 1,
+    /// They are not in it.
+    Omitted = 2,
+}
+impl BackupSecrets {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BACKUP_SECRETS_UNSPECIFIED",
+            Self::Required => "BACKUP_SECRETS_REQUIRED",
+            Self::Omitted => "BACKUP_SECRETS_OMITTED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BACKUP_SECRETS_UNSPECIFIED" => Some(Self::Unspecified),
+            "BACKUP_SECRETS_REQUIRED" => Some(Self::Required),
+            "BACKUP_SECRETS_OMITTED" => Some(Self::Omitted),
             _ => None,
         }
     }
@@ -1951,6 +2023,39 @@ pub mod pool_admin_client {
                 .insert(GrpcMethod::new("rewardpool.v1.PoolAdmin", "WatchLog"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Copies the log, up to a position that includes everything answered before the call, as an archive
+        /// that `rewardpool restore` reads. Draws go on meanwhile. The archive is whole only when the stream
+        /// ends with OK.
+        ///
+        /// Refused with FAILED_PRECONDITION, `SECRETS_NOT_SERVED`, when secrets are required and the service
+        /// is not configured to give them; with RESOURCE_EXHAUSTED, `BACKUP_RUNNING`, while as many backups
+        /// run as may, or `TOO_MANY_FILES`, when the log has more segments than may be held open: take a
+        /// snapshot first; with DATA_LOSS, `CORRUPT`, when the files are damaged; and with INTERNAL,
+        /// `CANNOT_READ`. A client that takes nothing for a minute is cut off with DEADLINE_EXCEEDED.
+        pub async fn backup(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BackupRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::BackupChunk>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rewardpool.v1.PoolAdmin/Backup",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rewardpool.v1.PoolAdmin", "Backup"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2048,6 +2153,25 @@ pub mod pool_admin_server {
             &self,
             request: tonic::Request<super::WatchLogRequest>,
         ) -> std::result::Result<tonic::Response<Self::WatchLogStream>, tonic::Status>;
+        /// Server streaming response type for the Backup method.
+        type BackupStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::BackupChunk, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Copies the log, up to a position that includes everything answered before the call, as an archive
+        /// that `rewardpool restore` reads. Draws go on meanwhile. The archive is whole only when the stream
+        /// ends with OK.
+        ///
+        /// Refused with FAILED_PRECONDITION, `SECRETS_NOT_SERVED`, when secrets are required and the service
+        /// is not configured to give them; with RESOURCE_EXHAUSTED, `BACKUP_RUNNING`, while as many backups
+        /// run as may, or `TOO_MANY_FILES`, when the log has more segments than may be held open: take a
+        /// snapshot first; with DATA_LOSS, `CORRUPT`, when the files are damaged; and with INTERNAL,
+        /// `CANNOT_READ`. A client that takes nothing for a minute is cut off with DEADLINE_EXCEEDED.
+        async fn backup(
+            &self,
+            request: tonic::Request<super::BackupRequest>,
+        ) -> std::result::Result<tonic::Response<Self::BackupStream>, tonic::Status>;
     }
     /// What administrators need. Every change is logged, with its actor and reason, and is answered after
     /// it is durable. Refusals are those of RewardPool.
@@ -2579,6 +2703,52 @@ pub mod pool_admin_server {
                     };
                     Box::pin(fut)
                 }
+                "/rewardpool.v1.PoolAdmin/Backup" => {
+                    #[allow(non_camel_case_types)]
+                    struct BackupSvc<T: PoolAdmin>(pub Arc<T>);
+                    impl<
+                        T: PoolAdmin,
+                    > tonic::server::ServerStreamingService<super::BackupRequest>
+                    for BackupSvc<T> {
+                        type Response = super::BackupChunk;
+                        type ResponseStream = T::BackupStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::BackupRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PoolAdmin>::backup(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BackupSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -2616,6 +2786,407 @@ pub mod pool_admin_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "rewardpool.v1.PoolAdmin";
     impl<T> tonic::server::NamedService for PoolAdminServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Where a stream begins, and whether it ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SubscribeRequest {
+    /// The first record that is wanted. The first batch may begin before it. 0 means what is written from
+    /// now on, or, with a snapshot, the newest snapshot and what is behind it.
+    #[prost(uint64, tag = "1")]
+    pub from_lsn: u64,
+    /// Go on when the end is reached. Without it the stream ends where the log ends at present.
+    #[prost(bool, tag = "2")]
+    pub follow: bool,
+    /// Begin with the newest snapshot that covers no record from `from_lsn` on, or with the oldest that
+    /// is there when records are gone; then comes the record behind the snapshot.
+    #[prost(bool, tag = "3")]
+    pub snapshot: bool,
+}
+/// A piece of the log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SubscribeResponse {
+    /// The service's last durable record when this was sent.
+    #[prost(uint64, tag = "3")]
+    pub durable_lsn: u64,
+    /// What it is a piece of.
+    #[prost(oneof = "subscribe_response::Part", tags = "1, 2")]
+    pub part: ::core::option::Option<subscribe_response::Part>,
+}
+/// Nested message and enum types in `SubscribeResponse`.
+pub mod subscribe_response {
+    /// What it is a piece of.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Part {
+        /// A piece of the snapshot.
+        #[prost(message, tag = "1")]
+        Snapshot(super::SnapshotPart),
+        /// A batch, or a piece of a long one.
+        #[prost(message, tag = "2")]
+        Batch(super::BatchPart),
+    }
+}
+/// A piece of a snapshot file, at most 1 MiB. Pieces come in order.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotPart {
+    /// The last record that the snapshot covers.
+    #[prost(uint64, tag = "1")]
+    pub lsn: u64,
+    /// Length of the whole file. Its last 32 bytes are the SHA-256 of those before.
+    #[prost(uint64, tag = "2")]
+    pub file_bytes: u64,
+    /// Which log it belongs to: 16 bytes that stand in the file, too.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub log_uuid: ::prost::bytes::Bytes,
+    /// The piece.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub data: ::prost::bytes::Bytes,
+}
+/// A batch: the records of one commit. Of a payload above 1 MiB several pieces come in order, each with
+/// the same head.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BatchPart {
+    /// LSN of the first record.
+    #[prost(uint64, tag = "1")]
+    pub first_lsn: u64,
+    /// How many records there are.
+    #[prost(uint32, tag = "2")]
+    pub count: u32,
+    /// Wall clock of the service in milliseconds since 1970; never falls.
+    #[prost(int64, tag = "3")]
+    pub time_ms: i64,
+    /// How the records are encoded: `binary`, `json` or `string_line`.
+    #[prost(string, tag = "4")]
+    pub format: ::prost::alloc::string::String,
+    /// Length of the whole payload.
+    #[prost(uint64, tag = "5")]
+    pub payload_bytes: u64,
+    /// CRC-32C of the whole payload, as it was computed before the batch was written.
+    #[prost(fixed32, tag = "6")]
+    pub payload_crc32c: u32,
+    /// The piece.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub data: ::prost::bytes::Bytes,
+}
+/// Generated client implementations.
+pub mod wal_stream_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Streams every durable record, in order, as it stands in the files of the log.
+    #[derive(Debug, Clone)]
+    pub struct WalStreamClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl WalStreamClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> WalStreamClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> WalStreamClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            WalStreamClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Gives the batches from an LSN on, each after it is on the service's disk, whole and once. Whoever
+        /// was cut off takes the stream up again behind the last record that it has.
+        /// A subscriber never slows a draw: it is sent what it reads. Segments that it has not read are kept
+        /// for it, up to 1 GiB; behind that it gets OUT_OF_RANGE.
+        ///
+        /// Errors: INVALID_ARGUMENT; OUT_OF_RANGE when the records are gone (take them up from a snapshot) or
+        /// were never written; RESOURCE_EXHAUSTED when too many streams are open; UNAVAILABLE when the
+        /// service stops; DATA_LOSS when the log on its disk is damaged.
+        pub async fn subscribe(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SubscribeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::SubscribeResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rewardpool.v1.WalStream/Subscribe",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rewardpool.v1.WalStream", "Subscribe"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod wal_stream_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with WalStreamServer.
+    #[async_trait]
+    pub trait WalStream: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Subscribe method.
+        type SubscribeStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::SubscribeResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Gives the batches from an LSN on, each after it is on the service's disk, whole and once. Whoever
+        /// was cut off takes the stream up again behind the last record that it has.
+        /// A subscriber never slows a draw: it is sent what it reads. Segments that it has not read are kept
+        /// for it, up to 1 GiB; behind that it gets OUT_OF_RANGE.
+        ///
+        /// Errors: INVALID_ARGUMENT; OUT_OF_RANGE when the records are gone (take them up from a snapshot) or
+        /// were never written; RESOURCE_EXHAUSTED when too many streams are open; UNAVAILABLE when the
+        /// service stops; DATA_LOSS when the log on its disk is damaged.
+        async fn subscribe(
+            &self,
+            request: tonic::Request<super::SubscribeRequest>,
+        ) -> std::result::Result<tonic::Response<Self::SubscribeStream>, tonic::Status>;
+    }
+    /// Streams every durable record, in order, as it stands in the files of the log.
+    #[derive(Debug)]
+    pub struct WalStreamServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> WalStreamServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for WalStreamServer<T>
+    where
+        T: WalStream,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/rewardpool.v1.WalStream/Subscribe" => {
+                    #[allow(non_camel_case_types)]
+                    struct SubscribeSvc<T: WalStream>(pub Arc<T>);
+                    impl<
+                        T: WalStream,
+                    > tonic::server::ServerStreamingService<super::SubscribeRequest>
+                    for SubscribeSvc<T> {
+                        type Response = super::SubscribeResponse;
+                        type ResponseStream = T::SubscribeStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SubscribeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WalStream>::subscribe(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SubscribeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for WalStreamServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "rewardpool.v1.WalStream";
+    impl<T> tonic::server::NamedService for WalStreamServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -3,44 +3,66 @@
 //! Data goes to stdout and everything else to stderr, so that stdout can be piped. A command either
 //! talks to a running service (`service.rs`) or reads a working directory (`directory.rs`), never
 //! both. How a command ends stands in `failure.rs`, how data is written in `output.rs`.
+mod archive;
+mod backup;
 mod bench;
+mod complete;
+mod completions;
 mod config;
 mod directory;
 mod draw;
 mod failure;
+mod health;
+mod interrupt;
+mod log;
+mod man;
 mod output;
 mod pool;
+mod restore;
+mod running;
 mod serve;
 mod service;
+mod simulate;
 mod snapshot;
 mod state;
 mod status;
 mod update;
 mod verify;
 mod wal;
+mod wal_tail;
+
+use std::env;
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap_complete::ArgValueCompleter;
 
 pub(crate) use self::failure::Failure;
 
 use self::output::Format;
-use self::service::Address;
+use self::service::{Address, DEFAULT_TIMEOUT, DEFAULT_URL, parse_timeout};
 
 const EXAMPLES: &str = "\
 Examples:
   rewardpool                              Runs the service with a sample pool
   rewardpool config init && rewardpool serve --config rewardpool.yaml
   rewardpool draw -n 5                    Draws from the running service
-  rewardpool state                        Shows what is left
+  rewardpool state --watch                Shows what is left, again and again
+  rewardpool simulate                     Tries out the sample catalogue
   rewardpool verify --dir /var/lib/pool   Checks a stopped service's files
 
-Exit codes: 0 done, 1 refused by the service, 64 usage, 65 corrupt data, 69 service unavailable,
-73 directory locked, 74 input or output, 78 configuration, 130 bench ended early.";
+Exit codes: 0 done, 1 refused by the service (config diff: something differs), 64 usage, 65 corrupt
+data, 69 service unavailable, 73 directory locked, 74 input or output, 78 configuration, 130 ended
+early, 141 nobody reads the output.";
 
-/// Hands out prizes from pools of limited stock; every answer is on disk before it is given.
+/// Hands out prizes from pools of limited stock; no answer before it is on disk
 ///
-/// Without a command it runs the service with a built-in sample pool.
+/// Without a command it runs the service with a built-in sample pool. Commands talk to the running
+/// service at --addr, or read the files of a stopped one at --dir. Data goes to stdout, errors with
+/// their cause and the next step to stderr; with `-o json` both are JSON.
 #[derive(Parser, Debug)]
 #[command(name = "rewardpool", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
@@ -52,6 +74,7 @@ pub(crate) struct Cli {
 
 /// Options of every command.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Global options")]
 struct Global {
     /// The running service that is asked
     #[arg(
@@ -59,12 +82,19 @@ struct Global {
         global = true,
         value_name = "URL",
         env = "REWARDPOOL_ADDR",
-        default_value = "http://127.0.0.1:50051"
+        hide_env_values = true,
+        default_value = DEFAULT_URL
     )]
     addr: Address,
     /// Whether the command line itself names the service.
     #[arg(skip)]
     is_addr_given: bool,
+    /// How long a call of the service may take
+    #[arg(
+        long, global = true, value_name = "TIME", env = "REWARDPOOL_TIMEOUT",
+        hide_env_values = true, default_value = DEFAULT_TIMEOUT, value_parser = parse_timeout
+    )]
+    timeout: Duration,
     /// How data is printed: `table` or `json`
     #[arg(
         short,
@@ -76,6 +106,17 @@ struct Global {
         hide_possible_values = true
     )]
     output: Format,
+}
+
+impl Global {
+    /// For a command that reads either a service or a directory.
+    fn refuse_addr_with_dir(&self) -> Result<(), Failure> {
+        if self.is_addr_given {
+            let what = "--dir reads a directory, and --addr names a service";
+            return Err(Failure::usage(what, "leave out one of them"));
+        }
+        Ok(())
+    }
 }
 
 #[derive(Subcommand, Debug)]
@@ -92,10 +133,38 @@ enum Command {
     #[command(subcommand)]
     Wal(wal::WalCommand),
     Verify(verify::VerifyArgs),
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
+    Health(health::HealthArgs),
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    Simulate(simulate::SimulateArgs),
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+/// Which pool is meant.
+#[derive(Args, Debug)]
+struct PoolOption {
+    /// The pool; without it the only one, or `default`
+    #[arg(
+        long, default_value = "", hide_default_value = true, env = "REWARDPOOL_POOL",
+        hide_env_values = true, add = ArgValueCompleter::new(complete::pools)
+    )]
+    pool: String,
+}
+
+/// The same for a command of which the pool is the only subject.
+#[derive(Args, Debug)]
+struct PoolArgument {
+    /// The pool; without it the only one, or `default`
+    #[arg(
+        default_value = "", hide_default_value = true, env = "REWARDPOOL_POOL",
+        hide_env_values = true, add = ArgValueCompleter::new(complete::pools)
+    )]
+    pool: String,
 }
 
 /// Who changes something, and why. Both are kept in the log.
@@ -109,41 +178,54 @@ struct NoteArgs {
     reason: String,
 }
 
+/// Does what the arguments of this process ask for.
+pub(crate) fn main() -> ExitCode {
+    if let Some(code) = completions::answer_shell() {
+        return code;
+    }
+    let arguments: Vec<OsString> = env::args_os().collect();
+    output::look_at_terminal();
+    match Cli::parse_arguments(&arguments).and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report(Format::of_arguments(arguments.iter().map(OsString::as_os_str)))
+        }
+    }
+}
+
 impl Cli {
-    /// Reads the arguments of this process.
-    pub(crate) fn parse_arguments() -> Result<Self, Failure> {
-        let matches = Self::command().try_get_matches()?;
+    fn parse_arguments(arguments: &[OsString]) -> Result<Self, Failure> {
+        let matches = Self::command().try_get_matches_from(arguments)?;
         let mut cli = Self::from_arg_matches(&matches)?;
+        cli.global.addr = cli.global.addr.with_timeout(cli.global.timeout);
         cli.global.is_addr_given = matches.value_source("addr") == Some(ValueSource::CommandLine);
         Ok(cli)
     }
 }
 
-/// Does what was asked for.
-pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+fn run(cli: Cli) -> Result<(), Failure> {
     let Global { ref addr, output, .. } = cli.global;
     match cli.command {
         None => serve::run(&serve::ServeArgs::default()),
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Draw(args)) => draw::run(args, addr, output),
-        Some(Command::State(args)) => state::run(&args, addr, output),
+        Some(Command::State(args)) => state::run(&args, &cli.global),
         Some(Command::Update(args)) => update::run(args, addr, output),
         Some(Command::Pool(command)) => pool::run(command, addr, output),
         Some(Command::Snapshot(command)) => snapshot::run(&command, addr, output),
         Some(Command::Status(args)) => status::run(&args, addr, output),
-        Some(Command::Wal(command)) => wal::run(&command, output),
+        Some(Command::Wal(command)) => wal::run(&command, addr, output),
         Some(Command::Verify(args)) => verify::verify(&args, output),
-        Some(Command::Config(command)) => config::run(&command, output),
+        Some(Command::Config(command)) => config::run(&command, &cli.global),
+        Some(Command::Simulate(args)) => simulate::run(&args, &cli.global),
+        Some(Command::Backup(args)) => backup::run(&args, addr, output),
+        Some(Command::Restore(args)) => restore::run(&args, output),
+        Some(Command::Health(args)) => health::run(&args, addr, output),
         Some(Command::Bench(command)) => bench::run(&command, &cli.global),
+        Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Man(args)) => man::run(&args, output),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_definition_of_the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::Failure;
 use super::failure::exit;
+use super::log::LogArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,6 +32,8 @@ pub(crate) struct ServeArgs {
     /// Where to listen, for example `:50051`, instead of `grpc.listen_address`
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    #[command(flatten)]
+    log: LogArgs,
     /// Stop when the standard input ends too: for whoever runs the service as its child
     #[arg(long, hide = true)]
     until_stdin_ends: bool,
@@ -101,6 +104,7 @@ fn effective_config(args: &ServeArgs) -> Result<Config, Failure> {
         Some(file) => Config::load(file)?,
         None => Config::built_in(),
     };
+    args.log.apply(&mut config.log)?;
     if let Some(directory) = &args.working_dir {
         config.working_dir.clone_from(directory);
     }

@@ -5,7 +5,9 @@
 //! create pools: what is in the log of a working directory wins over what is in the file.
 //!
 //! Read on in `keys` below (the options), `pools.rs` (catalogues), `reader.rs` (how values are
-//! taken), `document.rs` (YAML) and `fault.rs` (what a user is told).
+//! taken), `document.rs` (YAML), `fault.rs` (what a user is told) and `difference.rs` (how the pools
+//! that run differ from those of a file).
+pub mod difference;
 mod document;
 mod fault;
 mod limits;
@@ -60,7 +62,8 @@ mod keys {
         "flush_after_n_draw",
         "scheduling",
     ];
-    pub(super) const GRPC: &[&str] = &["enabled", "listen_address", "insecure", "limits"];
+    pub(super) const GRPC: &[&str] =
+        &["enabled", "listen_address", "insecure", "backup_secrets", "limits"];
     pub(super) const METRICS: &[&str] = &["enabled", "listen_address", "insecure", "max_items"];
     pub(super) const LOG: &[&str] = &["level", "format"];
 
@@ -197,6 +200,8 @@ pub struct GrpcConfig {
     pub listen_address: SocketAddr,
     /// Whether other machines may reach it without encryption. Default: false.
     pub insecure: bool,
+    /// Whether a backup over gRPC may hold the secrets of the pools. Default: false.
+    pub backup_secrets: bool,
     /// What clients may take.
     pub limits: GrpcLimits,
 }
@@ -223,6 +228,8 @@ pub struct LogConfig {
     pub level: tracing::Level,
     /// How they are written. Default: auto.
     pub format: LogFormat,
+    /// What says more than a level, as `RUST_LOG` has it. Never in a file.
+    pub directives: Option<String>,
 }
 
 /// How messages are written.
@@ -336,6 +343,7 @@ fn read_grpc(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> GrpcConfig {
         enabled: reader.switch_or(&section, "enabled", true),
         listen_address: read_listen_address(reader, &section, GRPC_PORT, insecure),
         insecure,
+        backup_secrets: reader.switch_or(&section, "backup_secrets", false),
         limits: limits::read(reader, &section),
     }
 }
@@ -409,5 +417,6 @@ fn read_log(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> LogConfig {
     LogConfig {
         level: reader.choice_or(&section, "level", &LEVELS, tracing::Level::INFO),
         format: reader.choice_or(&section, "format", &FORMATS, LogFormat::Auto),
+        directives: None,
     }
 }

@@ -165,6 +165,7 @@ fn every_option_is_read() {
                 pending_resets: 7,
                 local_resets: 8,
             },
+            backup_secrets: true,
         },
         metrics: MetricsConfig {
             enabled: true,
@@ -172,7 +173,7 @@ fn every_option_is_read() {
             insecure: true,
             items_max: 1_000_000,
         },
-        log: LogConfig { level: tracing::Level::TRACE, format: LogFormat::Json },
+        log: LogConfig { level: tracing::Level::TRACE, format: LogFormat::Json, directives: None },
         drain_timeout: Duration::from_millis(1500),
         test_mode: true,
     };

@@ -13,7 +13,7 @@ use rewardpool_core::limits::{DRAW_COUNT_MAX, KEY_BYTES_MAX, NOTE_BYTES_MAX, TOT
 use rewardpool_core::name::{ItemId, PoolId};
 use rewardpool_core::quantity::Quantity;
 use rewardpool_core::selector::SelectorKind;
-use rewardpool_engine::Refusal;
+use rewardpool_engine::{BackupOptions, Refusal};
 use rewardpool_proto::v1;
 use rewardpool_proto::v1::update_item_request::Quantity as QuantityField;
 use tonic::metadata::MetadataMap;
@@ -139,6 +139,22 @@ pub(super) fn backlog(lines: u32) -> Result<usize, Fault> {
     usize::try_from(lines).ok().filter(|&lines| lines <= LINES_MAX).ok_or_else(|| {
         Fault::invalid("backlog", format!("at most {LINES_MAX} lines are kept, not {lines}"))
     })
+}
+
+/// What a backup should hold, and may.
+pub(super) fn backup_options(
+    request: v1::BackupRequest,
+    may_have_secrets: bool,
+) -> Result<BackupOptions, Fault> {
+    let secrets = match v1::BackupSecrets::try_from(request.secrets) {
+        Ok(v1::BackupSecrets::Required) if !may_have_secrets => {
+            return Err(Fault::secrets_not_served());
+        }
+        Ok(v1::BackupSecrets::Required | v1::BackupSecrets::Unspecified) => may_have_secrets,
+        Ok(v1::BackupSecrets::Omitted) => false,
+        Err(_) => return Err(Fault::invalid("secrets", "there is no such choice")),
+    };
+    Ok(BackupOptions { history: request.history, secrets })
 }
 
 /// Who asks for a change and why.

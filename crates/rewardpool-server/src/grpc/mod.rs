@@ -3,6 +3,8 @@
 mod admin;
 mod admission;
 mod answer;
+mod audit;
+mod backup;
 pub(crate) mod call;
 mod calls;
 mod check;
@@ -14,6 +16,7 @@ mod fake;
 mod replies;
 mod seed;
 mod stream;
+mod wal_stream;
 mod watch;
 
 use std::path::PathBuf;
@@ -34,6 +37,7 @@ pub(crate) use self::deadline::DeadlineLayer;
 pub(crate) use self::draws::RewardPoolService;
 use self::replies::Replies;
 pub(crate) use self::seed::SeedService;
+pub(crate) use self::wal_stream::WalStreamService;
 
 /// What all services share.
 #[derive(Clone)]
@@ -78,6 +82,8 @@ pub(crate) struct StatusInfo {
     pub(crate) scheduling: &'static str,
     /// What the start found.
     pub(crate) recovery: RecoveryReport,
+    /// Whether a backup may have the secrets of the pools.
+    pub(crate) backup_secrets: bool,
     /// Where the log and the snapshots are.
     pub(crate) working_dir: PathBuf,
     /// What the service says about itself.

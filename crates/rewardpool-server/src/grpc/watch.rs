@@ -27,8 +27,8 @@ pub(crate) trait Source: Send + 'static {
     /// What clients get.
     type Message: Send + 'static;
 
-    /// Waits until there is something to tell. An error is the end of the stream.
-    fn next(&mut self) -> impl Future<Output = Result<Self::Message, Status>> + Send;
+    /// Waits until there is something to tell. `None` and an error are the end of the stream.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Self::Message>, Status>> + Send;
 }
 
 /// The messages of a source, until the client's deadline passes or the service stops.
@@ -78,7 +78,7 @@ impl<S: Source> Rest<S> {
             biased;
             () = stopped => Err(Fault::from(Refusal::Stopping).to_status()),
             () = expired => Err(Status::deadline_exceeded("the deadline of the stream passed")),
-            message = source.next() => message,
+            message = source.next() => message.transpose()?,
         };
         let rest = message.is_ok().then_some(self);
         Some(Made { message, rest })
@@ -135,13 +135,13 @@ impl StateSource {
 impl Source for StateSource {
     type Message = v1::WatchStateResponse;
 
-    async fn next(&mut self) -> Result<v1::WatchStateResponse, Status> {
+    async fn next(&mut self) -> Result<Option<v1::WatchStateResponse>, Status> {
         loop {
             self.ticks.tick().await;
             match self.look().await {
                 // Who only watches waits for better times.
                 Err(fault) if fault.is_overload() => {}
-                looked => return looked.map_err(Status::from),
+                looked => return looked.map(Some).map_err(Status::from),
             }
         }
     }
@@ -166,12 +166,12 @@ impl LogSource {
 impl Source for LogSource {
     type Message = v1::LogEvent;
 
-    async fn next(&mut self) -> Result<v1::LogEvent, Status> {
+    async fn next(&mut self) -> Result<Option<v1::LogEvent>, Status> {
         loop {
             match self.ring.find(self.next) {
                 Found::Line(line, missed) => {
                     self.next = line.sequence + 1;
-                    return Ok(event(&line, missed));
+                    return Ok(Some(event(&line, missed)));
                 }
                 Found::Nothing => {
                     let next = self.next;

@@ -330,8 +330,10 @@ impl Scrape {
         page.gauges("rewardpool_item_granted", help, values)?;
         let values = items().map(|(labels, item)| (labels, item.awarded));
         page.counters("rewardpool_item_awarded", "Units awarded.", values)?;
-        let help = "Weight of the item; its chance is this part of the pool's available weight.";
-        let values = items().map(|(labels, item)| (labels, float(item.weight)));
+        let help = "Weight of the item, 0 when it is retired. While it can be drawn its chance is this \
+                    part of the pool's available weight.";
+        let weight = |item: &ItemState| if item.retired { 0 } else { item.weight };
+        let values = items().map(|(labels, item)| (labels, float(weight(item))));
         page.gauges("rewardpool_item_weight", help, values)?;
         let help = "1 when the item can be drawn: not retired, not sold out, weight above 0.";
         let values = items().map(|(labels, item)| (labels, u64::from(item.effective_weight > 0)));

@@ -176,7 +176,7 @@ impl Site {
             "/readyz" if self.is_ready.load(Ordering::Relaxed) => {
                 page(StatusCode::OK, PLAIN, "ready\n")
             }
-            "/readyz" => page(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "stopping\n"),
+            "/readyz" => page(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "not ready\n"),
             _ => page(StatusCode::NOT_FOUND, PLAIN, "/metrics, /healthz, /readyz\n"),
         }
     }

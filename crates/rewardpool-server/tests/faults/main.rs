@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a test tells how much it tried, and how to repeat it")]
 
 mod archive;
+mod backup;
 mod busy_address;
 mod campaign;
 mod client;
@@ -17,7 +18,9 @@ mod full_disk;
 mod kill;
 mod load;
 mod looked;
+mod operator;
 mod power_cut;
+mod restore;
 mod scheduling;
 mod service;
 mod shim;

@@ -2,6 +2,7 @@
 //! preloaded into the real program.
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -103,6 +104,21 @@ impl Shim {
         let setup = setup.with_variable("SHIM_DIRECTORY", watched).with_variable("SHIM_LOG", log);
         let Some(Plan { fault, at }) = plan else { return setup };
         setup.with_variable("SHIM_FAULT", fault.name()).with_variable("SHIM_AT", at.to_string())
+    }
+
+    /// Makes another program do the same.
+    pub(crate) fn preload_command(
+        &self,
+        command: &mut Command,
+        watched: &Path,
+        log: &Path,
+        plan: Option<Plan>,
+    ) {
+        command.env("LD_PRELOAD", self.library());
+        command.env("SHIM_DIRECTORY", watched).env("SHIM_LOG", log);
+        if let Some(Plan { fault, at }) = plan {
+            command.env("SHIM_FAULT", fault.name()).env("SHIM_AT", at.to_string());
+        }
     }
 
     /// Makes every sync of a service say that it is done and do nothing.

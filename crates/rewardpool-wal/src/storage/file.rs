@@ -4,7 +4,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::{Storage, StorageFile};
+use super::{Source, Storage, StorageFile};
 
 /// A directory of the file system, written with `pwrite` and `fdatasync`.
 #[derive(Debug)]
@@ -43,6 +43,12 @@ impl Storage for FileStorage {
         file.read_to_end(into).map(drop)
     }
 
+    fn source(&self, name: &str) -> io::Result<Box<dyn Source>> {
+        let file = File::open(self.path_of(name))?;
+        let bytes = file.metadata()?.len();
+        Ok(Box::new(FileSource { file, bytes }))
+    }
+
     fn create(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true).mode(0o600);
@@ -64,6 +70,22 @@ impl Storage for FileStorage {
 
     fn sync_directory(&self) -> io::Result<()> {
         self.directory.sync_all()
+    }
+}
+
+/// An open file, which stays readable when its name is removed.
+struct FileSource {
+    file: File,
+    bytes: u64,
+}
+
+impl Source for FileSource {
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(into, offset)
     }
 }
 

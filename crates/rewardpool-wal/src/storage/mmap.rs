@@ -13,7 +13,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use memmap2::MmapMut;
 
-use super::{FileStorage, Storage, StorageFile};
+use super::{FileStorage, Source, Storage, StorageFile};
 use crate::batch::SECTOR;
 
 /// A directory of the file system whose segments are written through a memory map.
@@ -36,6 +36,10 @@ impl Storage for MmapStorage {
 
     fn read(&self, name: &str, into: &mut Vec<u8>) -> io::Result<()> {
         self.files.read(name, into)
+    }
+
+    fn source(&self, name: &str) -> io::Result<Box<dyn Source>> {
+        self.files.source(name)
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn StorageFile>> {

@@ -7,9 +7,11 @@ use rewardpool_mutant::{Mutant, is_on};
 use crate::error::Error;
 use crate::layout::UNPUBLISHED;
 
+mod bulk;
 mod file;
 mod mmap;
 
+pub use bulk::BulkStorage;
 pub use file::FileStorage;
 pub use mmap::MmapStorage;
 
@@ -19,6 +21,13 @@ pub trait Storage: Send + Sync {
     fn list(&self) -> io::Result<Vec<String>>;
     /// Reads a whole file into the cleared buffer.
     fn read(&self, name: &str, into: &mut Vec<u8>) -> io::Result<()>;
+    /// Opens a file to read parts of it, also after somebody removed it. Of what is written later it
+    /// may show some or none.
+    fn source(&self, name: &str) -> io::Result<Box<dyn Source>> {
+        let mut bytes = Vec::new();
+        self.read(name, &mut bytes)?;
+        Ok(Box::new(bytes))
+    }
     /// Makes an empty file that only its owner may read, in place of any file of this name.
     fn create(&self, name: &str) -> io::Result<Box<dyn StorageFile>>;
     /// Opens a file whose length stays as it is, to overwrite parts of it.
@@ -29,6 +38,30 @@ pub trait Storage: Send + Sync {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes creations, renames and removals durable.
     fn sync_directory(&self) -> io::Result<()>;
+}
+
+/// A file that is read in parts.
+pub trait Source: Send {
+    /// Its length when it was opened.
+    fn bytes(&self) -> u64;
+    /// Reads exactly as many bytes as there is room for.
+    ///
+    /// # Errors
+    /// Also when the file ends before.
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
+}
+
+impl Source for Vec<u8> {
+    fn bytes(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        let start = usize::try_from(offset).ok().and_then(|start| self.get(start..));
+        let bytes = start.and_then(|bytes| bytes.get(..into.len()));
+        into.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
 }
 
 /// An open file of a [`Storage`].

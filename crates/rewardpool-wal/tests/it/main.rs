@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests stop and tell")]
 
 mod contract;
+mod extent;
 mod journal;
 mod killed;
 #[cfg(feature = "mutants")]

@@ -1,108 +1,23 @@
 //! Goal: who watches sees the pool and the service as they are, costs nothing when slow or gone, and
 //! ends with the service. Method: a real service on a thread of this process, generated clients, and
 //! draws whose number is known.
-#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
-
 use std::path::Path;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rewardpool_proto::v1::pool_admin_client::PoolAdminClient;
 use rewardpool_proto::v1::reward_pool_client::RewardPoolClient;
 use rewardpool_proto::v1::{
-    DrawRequest, GetStateRequest, GetStatusRequest, GetStatusResponse, LogEvent, PausePoolRequest,
-    PoolStatus, SegmentState, ServiceActivity, TakeSnapshotRequest, WatchLogRequest,
-    WatchStateRequest, WatchStateResponse,
+    DrawRequest, GetStateRequest, LogEvent, PausePoolRequest, SegmentInfo, SegmentState,
+    ServiceActivity, TakeSnapshotRequest, WatchLogRequest, WatchStateRequest, WatchStateResponse,
 };
-use rewardpool_server::config::Config;
-use rewardpool_server::log_ring::LogRing;
-use rewardpool_server::serve::{ServeError, Service};
-use tempfile::TempDir;
-use tokio::sync::oneshot;
-use tonic::transport::Channel;
 use tonic::{Code, Request, Streaming};
 use tonic_types::StatusExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-const POOL: &str = "pool:
-  catalog:
-    - { item_id: gold, quantity: 40, weight: 1 }
-    - { item_id: silver, quantity: 60, weight: 2 }
-";
-
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A service in this process.
-struct Running {
-    address: String,
-    log: LogRing,
-    directory: TempDir,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<Result<(), ServeError>>>,
-}
-
-impl Running {
-    /// A client of the runtime that waits cannot end its connection, so it has little time for it.
-    fn start() -> Self {
-        Self::start_with("100ms")
-    }
-
-    fn start_with(drain: &str) -> Self {
-        let directory = TempDir::new().unwrap();
-        let text = format!("{POOL}grpc:\n  listen_address: 127.0.0.1:0\ndrain_timeout: {drain}\n");
-        let mut config = Config::parse(Path::new("test.yaml"), &text).unwrap();
-        config.working_dir = directory.path().join("data");
-        let log = LogRing::default();
-        let ring = log.clone();
-        let service = Service::open(&config).unwrap().with_log(log.clone());
-        let address = format!("http://{}", service.address().unwrap());
-        let (stop, stopped) = oneshot::channel();
-        let run = move || {
-            // Of this thread only, so that tests beside this one do not write into it.
-            let subscriber = tracing_subscriber::registry().with(ring);
-            let stopped = async { drop(stopped.await) };
-            tracing::subscriber::with_default(subscriber, || service.run(stopped))
-        };
-        let thread = std::thread::Builder::new().name("service".to_owned()).spawn(run).unwrap();
-        Self { address, log, directory, stop: Some(stop), thread: Some(thread) }
-    }
-
-    async fn channel(&self) -> Channel {
-        Channel::from_shared(self.address.clone()).unwrap().connect().await.unwrap()
-    }
-
-    async fn draws(&self) -> RewardPoolClient<Channel> {
-        RewardPoolClient::new(self.channel().await)
-    }
-
-    async fn admin(&self) -> PoolAdminClient<Channel> {
-        PoolAdminClient::new(self.channel().await)
-    }
-
-    async fn status(&self) -> GetStatusResponse {
-        self.admin().await.get_status(GetStatusRequest {}).await.unwrap().into_inner()
-    }
-
-    fn ask_to_stop(&mut self) {
-        self.stop.take().unwrap().send(()).unwrap();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        let ended = self.thread.take().unwrap().join();
-        assert!(std::thread::panicking() || matches!(ended, Ok(Ok(()))), "the service failed");
-    }
-}
+use super::running::{PATIENCE, POOL, Running, draw};
 
 fn watch(interval_ms: u32) -> WatchStateRequest {
     WatchStateRequest { interval_ms, ..Default::default() }
-}
-
-fn draw(count: i32) -> DrawRequest {
-    DrawRequest { count, ..Default::default() }
 }
 
 async fn next<T>(stream: &mut Streaming<T>) -> T {
@@ -205,7 +120,7 @@ async fn what_cannot_be_watched_is_refused() {
 
 #[tokio::test]
 async fn watchers_end_with_the_service() {
-    let mut running = Running::start_with("10s");
+    let mut running = Running::start_with(POOL, "drain_timeout: 10s\n");
     let (mut draws, mut admin) = (running.draws().await, running.admin().await);
     let mut states = draws.watch_state(watch(60_000)).await.unwrap().into_inner();
     next(&mut states).await;
@@ -284,13 +199,12 @@ async fn a_status_tells_of_files_and_times() {
     let taken = admin.take_snapshot(TakeSnapshotRequest {}).await.unwrap().into_inner();
     let status = running.status().await;
     assert_eq!(status.process_id, std::process::id());
-    assert_eq!(Path::new(&status.working_dir), running.directory.path().join("data"));
+    assert_eq!(Path::new(&status.working_dir), running.data());
     let newest = &status.snapshot_infos[0];
     assert_eq!((newest.lsn, &newest.file, newest.bytes), (taken.lsn, &taken.file, taken.bytes));
     assert!(newest.taken_at_ms >= status.started_at_ms);
     assert_eq!(status.snapshot_infos.len(), 2);
-    let infos =
-        rewardpool_engine::inspect::segments(&running.directory.path().join("data")).unwrap();
+    let infos = rewardpool_engine::inspect::segments(&running.data()).unwrap();
     assert_eq!(status.segment_infos.len(), infos.len());
     for (told, found) in status.segment_infos.iter().zip(&infos) {
         assert_eq!(found.name, format!("wal.{:03}", told.number));
@@ -298,9 +212,64 @@ async fn a_status_tells_of_files_and_times() {
         // A batch takes whole sectors.
         assert_eq!(told.used_bytes, found.used_bytes.next_multiple_of(512), "{}", found.name);
     }
-    let states: Vec<SegmentState> =
-        status.segment_infos.iter().map(rewardpool_proto::v1::SegmentInfo::state).collect();
+    let states: Vec<SegmentState> = status.segment_infos.iter().map(SegmentInfo::state).collect();
     assert_eq!(states, [SegmentState::Closed, SegmentState::Open]);
+}
+
+/// A client that does not read gets what its window holds, and then what is true at that time: the
+/// messages that it missed were never made.
+#[tokio::test]
+async fn a_slow_watcher_misses_what_it_does_not_read() {
+    let items: Vec<String> = (0..1000)
+        .map(|n| {
+            format!("    - {{ item_id: an-item-with-a-long-name-{n}, quantity: 9, weight: 1 }}")
+        })
+        .collect();
+    let pools = format!("pool:\n  catalog:\n{}\n", items.join("\n"));
+    let running = Running::start_with(&pools, "drain_timeout: 100ms\n");
+    // One message is longer than half of the window.
+    let narrow = running.endpoint().initial_stream_window_size(65_535).connect().await.unwrap();
+    let mut narrow = RewardPoolClient::new(narrow);
+    let large = WatchStateRequest { page_size: 1000, ..watch(100) };
+    let mut slow = narrow.watch_state(large).await.unwrap().into_inner();
+    next_state(&mut slow).await;
+    // Somebody else, who reads, tells how time goes by.
+    let mut draws = running.draws().await;
+    let small = WatchStateRequest { page_size: 1, ..watch(100) };
+    let mut quick = draws.watch_state(small).await.unwrap().into_inner();
+    for _ in 0..20 {
+        next(&mut quick).await;
+    }
+    draws.draw(draw(7)).await.unwrap();
+    let mut stale = 0;
+    while next_state(&mut slow).await.0.draws == 0 {
+        stale += 1;
+    }
+    assert!(stale <= 5, "{stale} messages were kept for a client that did not read");
+}
+
+/// The command prints what the service answers, for people and for programs.
+#[tokio::test]
+async fn the_command_shows_the_status() {
+    let running = Running::start();
+    running.draws().await.draw(draw(130)).await.unwrap();
+    let status = |format: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rewardpool"));
+        command.args(["status", "-o", format, "--addr", &running.address]);
+        // The service is on a thread of its own, so nobody waits for this one.
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let table = status("table");
+    assert!(table.contains("130 since the start, 30 of them empty; 0 requests refused"), "{table}");
+    assert!(table.contains(&format!("working dir   {}\n", running.data().display())), "{table}");
+    let json: serde_json::Value = serde_json::from_str(&status("json")).unwrap();
+    assert_eq!(json["process_id"], std::process::id());
+    let activity = &json["activity"];
+    assert_eq!((&activity["draws"], &activity["awards"]), (&130.into(), &100.into()));
+    assert_eq!(json["segment_infos"][0]["state"], "open");
+    assert_eq!(json["snapshot_infos"][0]["file"], "snapshot.0");
 }
 
 #[tokio::test]
@@ -309,22 +278,55 @@ async fn a_watcher_of_the_log_sees_old_lines_and_new_ones() {
     let mut admin = running.admin().await;
     let all = WatchLogRequest { after_sequence: 0, backlog: 1000 };
     let mut stream = admin.watch_log(all).await.unwrap().into_inner();
+    assert_eq!(next(&mut stream).await.message, "metrics can be read");
     let listening: LogEvent = next(&mut stream).await;
-    assert_eq!(
-        (&*listening.message, &*listening.level, listening.missed),
-        ("listening", "INFO", 0)
-    );
-    assert_eq!(listening.target, "rewardpool_server::serve");
+    let LogEvent { message, level, target, missed, .. } = &listening;
+    assert_eq!((&**message, &**level, *missed), ("listening", "INFO", 0));
+    assert_eq!(target, "rewardpool_server::serve");
     assert_eq!(format!("http://{}", listening.fields["address"]), running.address);
-    let pause = PausePoolRequest { pool: "default".into(), ..Default::default() };
+    let pause = PausePoolRequest { actor: "ann".into(), ..Default::default() };
     admin.pause_pool(pause).await.unwrap();
-    let state = running.draws().await.get_state(GetStateRequest::default()).await.unwrap();
-    assert_eq!(state.into_inner().status(), PoolStatus::Paused);
+    let paused = next(&mut stream).await;
+    assert_eq!((&*paused.message, &*paused.fields["actor"]), ("pool paused", "ann"));
+    assert_eq!(paused.sequence, listening.sequence + 1);
+    assert!(paused.time_ms >= listening.time_ms);
     // Whoever was there before goes on behind what it saw.
-    let after = WatchLogRequest { after_sequence: listening.sequence, backlog: 0 };
-    let mut resumed = admin.watch_log(after).await.unwrap().into_inner();
-    let lines = running.log.lines();
-    if let Some(line) = lines.get(1) {
-        assert_eq!(next(&mut resumed).await.sequence, line.sequence);
+    let mut lines = async |after_sequence, backlog| {
+        let request = WatchLogRequest { after_sequence, backlog };
+        let mut stream = admin.watch_log(request).await.unwrap().into_inner();
+        next(&mut stream).await
+    };
+    assert_eq!(lines(listening.sequence, 0).await, paused);
+    // Backlogs count from the end.
+    assert_eq!(lines(0, 1).await, paused);
+    assert_eq!(lines(0, 2).await, listening);
+    // A number of an earlier run.
+    assert_eq!(lines(17, 0).await.sequence, listening.sequence - 1);
+}
+
+/// What a stream does not read in time is lost, and it is told how much.
+#[tokio::test]
+async fn a_slow_watcher_of_the_log_is_told_what_it_lost() {
+    const LINES: u64 = 5000;
+    let running = Running::start();
+    let narrow = running.endpoint().initial_stream_window_size(65_535).connect().await.unwrap();
+    let none = WatchLogRequest { after_sequence: 0, backlog: 0 };
+    let mut stream = PoolAdminClient::new(narrow).watch_log(none).await.unwrap().into_inner();
+    // Far more than the window and the ring hold, all at once.
+    let subscriber = tracing_subscriber::registry().with(running.log.clone());
+    tracing::subscriber::with_default(subscriber, || {
+        for number in 0..LINES {
+            tracing::info!(target: "rewardpool::test", number, text = %"x".repeat(256), "a line");
+        }
+    });
+    let newest = running.log.lines().last().unwrap().sequence;
+    let first = next(&mut stream).await;
+    let (mut seen, mut missed, mut last) = (1, first.missed, first.sequence);
+    while last < newest {
+        let line = next(&mut stream).await;
+        assert_eq!(line.sequence, last + 1 + line.missed);
+        (seen, missed, last) = (seen + 1, missed + line.missed, line.sequence);
     }
+    assert_eq!(seen + missed, LINES);
+    assert!(missed > LINES / 2 && seen >= 1000, "{seen} seen, {missed} missed");
 }
