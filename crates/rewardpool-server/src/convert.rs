@@ -136,6 +136,16 @@ impl Fault {
         )
     }
 
+    /// A call waited too long for the client's next message.
+    pub fn idle_call() -> Self {
+        Self::new(
+            Code::DeadlineExceeded,
+            "DEADLINE_EXCEEDED",
+            "the client sent no message for too long, and nothing more was changed: open a call \
+             when there is something to send, or raise grpc.limits.stream_idle_timeout",
+        )
+    }
+
     /// Records that a stream should begin with were never written.
     pub fn never_written(wanted: u64, durable: u64) -> Self {
         let message = format!("LSN {wanted} was not written yet, the log ends at LSN {durable}");

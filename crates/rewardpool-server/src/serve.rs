@@ -31,37 +31,28 @@ use tokio::sync::{Notify, watch};
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::Layer as _;
 
 use crate::activity::Meter;
 use crate::auth::{Auth, GuardLayer};
-use crate::config::{Config, PoolConfig, RecordFormat, Scheduling, StorageKind, WalConfig};
+use crate::config::{
+    Config, GrpcLimits, PoolConfig, RecordFormat, Scheduling, StorageKind, WalConfig,
+};
 use crate::grpc::{
-    CallLayer, Calls, Edge, PoolAdminService, RewardPoolService, SeedService, StatusInfo,
-    WalStreamService,
+    AdmissionLayer, CallLayer, Calls, DeadlineLayer, Edge, PoolAdminService, RewardPoolService,
+    SeedService, StatusInfo, WalStreamService,
 };
 use crate::listen;
 use crate::log_ring::LogRing;
 use crate::metrics::{Endpoint, Subject};
 use crate::security::{Security, SecurityError};
 
-/// Streams of one connection at the same time.
-const STREAMS_MAX: u32 = 128;
-/// A silent connection is asked so often whether it is alive.
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
-/// And is dropped when it says nothing for so long.
-const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of a call's headers.
-const HEADERS_BYTES_MAX: u32 = 8 * 1024;
-/// Streams of a connection that the client broke off before they began, at most.
-const PENDING_RESETS_MAX: usize = 20;
-/// Streams of a connection that the server had to break off, at most.
-const LOCAL_RESETS_MAX: usize = 256;
-/// Bytes of a player's request.
-const REQUEST_BYTES_MAX: usize = 16 * 1024;
-/// Bytes of an administrator's request, which may hold a catalogue.
-const ADMIN_REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long one step of the start may take in the engine.
 const START_PATIENCE: Duration = Duration::from_mins(1);
+/// Tasks that run before it is looked what the network has, and what the writer's thread has. A task
+/// of a client that sends nonsense can be a long one, and others wait for as many as these.
+const NETWORK_EVERY: u32 = 16;
+const REPLIES_EVERY: u32 = 8;
 /// Connections that wait to be accepted; the system may allow fewer.
 const WAITING_CONNECTIONS_MAX: i32 = 4096;
 /// Items that are read at once to compare a catalogue.
@@ -108,9 +99,6 @@ pub enum ServeError {
     /// A thread, or the runtime of the network, could not be started.
     #[error("cannot start a thread of the service: {0}")]
     Start(io::Error),
-    /// The gRPC server ended.
-    #[error("the gRPC server failed: {0}")]
-    Server(tonic::transport::Error),
 }
 
 impl ServeError {
@@ -122,7 +110,7 @@ impl ServeError {
             | Self::EngineEnded
             | Self::Start(_)
             | Self::Pool { refusal: Refusal::OutOfSpace, .. } => 74,
-            Self::Bind { .. } | Self::Pool { .. } | Self::Server(_) => 69,
+            Self::Bind { .. } | Self::Pool { .. } => 69,
             Self::Locked(_) => 73,
             Self::Security(_) => 78,
         }
@@ -143,8 +131,7 @@ impl ServeError {
             | Self::EngineEnded
             | Self::Security(_)
             | Self::Bind { .. }
-            | Self::Start(_)
-            | Self::Server(_) => false,
+            | Self::Start(_) => false,
         }
     }
 }
@@ -196,6 +183,7 @@ pub struct Service {
     calls: Arc<Calls>,
     is_ready: Arc<AtomicBool>,
     items_max: usize,
+    limits: GrpcLimits,
     drain_timeout: Duration,
 }
 
@@ -256,6 +244,7 @@ impl Service {
                 calls: Arc::default(),
                 is_ready: Arc::default(),
                 items_max: config.metrics.items_max,
+                limits: config.grpc.limits.clone(),
                 drain_timeout: config.drain_timeout,
                 engine,
                 grpc,
@@ -322,8 +311,9 @@ impl Service {
     }
 
     /// Serves calls until the signal, or until the service fails; then stops everything.
-    pub fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let served = self.serve_calls(stop);
+    pub fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let sockets = (self.grpc.take(), self.admin.take());
+        let served = self.serve_calls(sockets, stop);
         // The engine's own error says more than that it ended.
         let stopped = self.engine.stop();
         match (served, stopped) {
@@ -335,10 +325,16 @@ impl Service {
         }
     }
 
-    fn serve_calls(&self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    fn serve_calls(
+        &self,
+        sockets: (Option<Listening>, Option<Listening>),
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
         let ended = watch_engine(&self.engine).map_err(ServeError::Start)?;
         let _metrics = self.serve_metrics().map_err(ServeError::Start)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
+            .event_interval(NETWORK_EVERY)
+            .global_queue_interval(REPLIES_EVERY)
             .enable_all()
             .build()
             .map_err(ServeError::Start)?;
@@ -346,7 +342,7 @@ impl Service {
             tokio::select! {
                 biased;
                 () = ended.notified() => Err(ServeError::EngineEnded),
-                served = self.until_stopped(stop) => served,
+                served = self.until_stopped(sockets, stop) => served,
             }
         });
         // Drops the connections that are left; a snapshot that somebody waits for goes on.
@@ -354,14 +350,19 @@ impl Service {
         served
     }
 
-    async fn until_stopped(&self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    async fn until_stopped(
+        &self,
+        sockets: (Option<Listening>, Option<Listening>),
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
         tokio::pin!(stop);
         // A signal is heard from its first poll on, and whoever reads below that the service is there
         // may send one at once.
         if poll_fn(|context| Poll::Ready(stop.as_mut().poll(context).is_ready())).await {
             return Ok(());
         }
-        let Some(socket) = &self.grpc else {
+        let (grpc, admin) = sockets;
+        let Some(socket) = grpc else {
             tracing::info!("ready without a gRPC server");
             self.is_ready.store(true, Ordering::Relaxed);
             stop.await;
@@ -374,36 +375,31 @@ impl Service {
         set_health(&health, ServingStatus::Serving).await;
         let (meter, calls) = (Arc::clone(&self.meter), Arc::clone(&self.calls));
         let edge = Edge::new(self.engine.handle(), meter, calls, stopping_seen.clone());
-        let part = if self.admin.is_some() { Part::Players } else { Part::All };
+        let part = if admin.is_some() { Part::Players } else { Part::All };
+        let addresses = (socket.address, admin.as_ref().map(|socket| socket.address));
         let players = self.serve_on(socket, part, &edge, &health)?;
-        let admin = self.admin.as_ref();
         let admin =
             admin.map(|socket| self.serve_on(socket, Part::Admin, &edge, &health)).transpose()?;
-        let server = async {
-            let admin = async {
-                match admin {
-                    Some(admin) => admin.await,
-                    None => Ok(()),
-                }
-            };
-            tokio::try_join!(players, admin).map(drop)
+        let admin = async {
+            match admin {
+                Some(admin) => admin.await,
+                None => 0,
+            }
         };
-        tokio::pin!(server);
-        self.is_ready.store(true, Ordering::Relaxed);
-        self.tell(socket.address);
-        tokio::select! {
-            biased;
-            served = &mut server => return served.map_err(ServeError::Server),
-            () = stop => {}
+        let stop = async {
+            self.is_ready.store(true, Ordering::Relaxed);
+            self.tell(addresses);
+            stop.await;
+            tracing::info!("stopping");
+            self.is_ready.store(false, Ordering::Relaxed);
+            set_health(&health, ServingStatus::NotServing).await;
+            stopping.send_replace(true);
+        };
+        let (players, admin, ()) = tokio::join!(players, admin, stop);
+        let connections = players + admin;
+        if connections > 0 {
+            tracing::warn!(connections, "still open after the drain timeout: dropped");
         }
-        tracing::info!("stopping");
-        self.is_ready.store(false, Ordering::Relaxed);
-        set_health(&health, ServingStatus::NotServing).await;
-        stopping.send_replace(true);
-        if let Ok(served) = tokio::time::timeout(self.drain_timeout, server).await {
-            return served.map_err(ServeError::Server);
-        }
-        tracing::warn!("connections were still open after the drain timeout: dropped");
         Ok(())
     }
 
@@ -423,38 +419,33 @@ impl Service {
         Ok(Some(endpoint))
     }
 
+    /// Serves calls at one address, until the service stops. Tells how many connections were left.
     fn serve_on(
         &self,
-        socket: &Listening,
+        socket: Listening,
         part: Part,
         edge: &Edge,
         health: &HealthReporter,
-    ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + use<>, ServeError> {
-        let listener = socket.listener.try_clone().and_then(tokio::net::TcpListener::from_std);
-        let incoming =
-            listen::incoming(listener.map_err(ServeError::Start)?, self.security.tls.clone());
-        let has_reflection = socket.address.ip().is_loopback();
-        let plan = Plan { part, has_reflection, auth: self.security.auth.clone() };
-        let router = tonic::transport::Server::builder()
-            .layer(CallLayer::new(Arc::clone(&self.calls)))
-            .max_concurrent_streams(STREAMS_MAX)
-            .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
-            .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
-            .http2_max_header_list_size(HEADERS_BYTES_MAX)
-            .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-            .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
-            .add_routes(services(plan, edge.clone(), self.info.clone(), health.clone()));
-        let mut stopping = edge.stopping.clone();
-        let quit = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
-        Ok(router.serve_with_incoming_shutdown(incoming, quit))
+    ) -> Result<impl Future<Output = usize>, ServeError> {
+        let Listening { listener, address } = socket;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(ServeError::Start)?;
+        let Security { auth, tls } = self.security.clone();
+        let has_reflection = address.ip().is_loopback();
+        let plan = Plan { part, has_reflection, auth, limits: &self.limits };
+        let routes = services(plan, edge.clone(), self.info.clone(), health.clone());
+        let timely = DeadlineLayer.layer(routes.prepare());
+        let admitting = AdmissionLayer::new().layer(timely);
+        let services = CallLayer::new(Arc::clone(&self.calls)).layer(admitting);
+        let (stopping, drain) = (edge.stopping.clone(), self.drain_timeout);
+        Ok(listen::serve(listener, tls, services, &self.limits, stopping, drain))
     }
 
     /// Says where the service is, and how safe.
-    fn tell(&self, address: SocketAddr) {
+    fn tell(&self, (address, admin): (SocketAddr, Option<SocketAddr>)) {
         let Security { auth, tls } = &self.security;
         let needs_token = auth.as_ref().is_some_and(|auth| auth.needs_token());
         let is_encrypted = tls.is_some();
-        match self.admin_address() {
+        match admin {
             None => tracing::info!(%address, is_encrypted, needs_token, "listening"),
             Some(admin) => {
                 tracing::info!(%address, %admin, is_encrypted, needs_token, "listening");
@@ -475,7 +466,8 @@ impl Service {
 pub fn routes(engine: &Engine, config: &Config, stopping: watch::Receiver<bool>) -> Routes {
     let (meter, calls) = (Meter::new(engine.handle()), Arc::default());
     let edge = Edge::new(engine.handle(), meter, calls, stopping);
-    let plan = Plan { part: Part::All, has_reflection: false, auth: None };
+    let limits = &config.grpc.limits;
+    let plan = Plan { part: Part::All, has_reflection: false, auth: None, limits };
     services(plan, edge, status_info(engine, config), HealthReporter::new())
 }
 
@@ -504,31 +496,36 @@ enum Part {
 }
 
 /// How the services are served at an address.
-struct Plan {
+struct Plan<'a> {
     part: Part,
     has_reflection: bool,
     auth: Option<Arc<Auth>>,
+    limits: &'a GrpcLimits,
 }
 
-fn services(plan: Plan, edge: Edge, info: StatusInfo, health: HealthReporter) -> Routes {
-    let Plan { part, has_reflection, auth } = plan;
+fn services(plan: Plan<'_>, edge: Edge, info: StatusInfo, health: HealthReporter) -> Routes {
+    let Plan { part, has_reflection, auth, limits } = plan;
+    let GrpcLimits { request_bytes, admin_request_bytes, response_bytes, .. } = *limits;
     let edge = if auth.is_some() { edge.guarded() } else { edge };
     let health = tonic_health::server::HealthService::from_health_reporter(health);
     let health = tonic_health::pb::health_server::HealthServer::new(health)
-        .max_decoding_message_size(REQUEST_BYTES_MAX);
+        .max_decoding_message_size(request_bytes);
     let mut routes = Routes::new(health);
     if part != Part::Admin {
         let draws = RewardPoolServer::new(RewardPoolService::new(edge.clone()))
-            .max_decoding_message_size(REQUEST_BYTES_MAX);
+            .max_decoding_message_size(request_bytes)
+            .max_encoding_message_size(response_bytes);
+        // Its one message with the whole state has a limit of its own, which its clients know.
         let seed = RewardPoolServiceServer::new(SeedService::new(edge.clone()))
-            .max_decoding_message_size(REQUEST_BYTES_MAX);
+            .max_decoding_message_size(request_bytes);
         routes = routes.add_service(draws).add_service(seed);
     }
     if part != Part::Players {
         let log = WalStreamServer::new(WalStreamService::new(edge.clone()))
-            .max_decoding_message_size(REQUEST_BYTES_MAX);
+            .max_decoding_message_size(request_bytes);
         let admin = PoolAdminServer::new(PoolAdminService::new(edge, info))
-            .max_decoding_message_size(ADMIN_REQUEST_BYTES_MAX);
+            .max_decoding_message_size(admin_request_bytes)
+            .max_encoding_message_size(response_bytes);
         routes = routes.add_service(log).add_service(admin);
     }
     if has_reflection {

@@ -10,6 +10,7 @@
 pub mod difference;
 mod document;
 mod fault;
+mod limits;
 mod pools;
 mod reader;
 mod security;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use rewardpool_core::command::PoolSpec;
 
 pub use self::fault::{ConfigError, Fault, Position};
+pub use self::limits::GrpcLimits;
 pub use self::security::{AuthConfig, QuotaConfig, TlsConfig, public_address_fault};
 pub use self::tokens::{Digest, TokenEntry, is_principal, read_tokens, write_tokens};
 
@@ -65,8 +67,15 @@ mod keys {
         "flush_after_n_draw",
         "scheduling",
     ];
-    pub(super) const GRPC: &[&str] =
-        &["enabled", "listen_address", "admin_listen_address", "insecure", "tls", "backup_secrets"];
+    pub(super) const GRPC: &[&str] = &[
+        "enabled",
+        "listen_address",
+        "admin_listen_address",
+        "insecure",
+        "tls",
+        "backup_secrets",
+        "limits",
+    ];
     pub(super) const METRICS: &[&str] = &["enabled", "listen_address", "insecure", "max_items"];
     pub(super) const LOG: &[&str] = &["level", "format"];
 
@@ -80,6 +89,7 @@ mod keys {
         ("grpc.tls", super::security::TLS_KEYS),
         ("auth", super::security::AUTH_KEYS),
         ("auth.quotas", super::security::QUOTA_KEYS),
+        ("grpc.limits", super::limits::KEYS),
         ("metrics", METRICS),
         ("log", LOG),
     ];
@@ -214,6 +224,8 @@ pub struct GrpcConfig {
     pub tls: Option<TlsConfig>,
     /// Whether a backup over gRPC may hold the secrets of the pools. Default: false.
     pub backup_secrets: bool,
+    /// What clients may take.
+    pub limits: GrpcLimits,
 }
 
 /// The HTTP server from which Prometheus reads.
@@ -365,6 +377,7 @@ fn read_grpc(reader: &mut Reader<'_>, top: &Section<'_, '_>, auth: &AuthConfig) 
         insecure,
         tls: security::read_tls(reader, &section),
         backup_secrets: reader.switch_or(&section, "backup_secrets", false),
+        limits: limits::read(reader, &section),
     };
     // A faulty section counts: what is wrong with it is said already.
     let (has_tls, has_tokens) = (section.get("tls").is_some(), auth.tokens_file.is_some());

@@ -2,6 +2,7 @@
 //! clamped.
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use rewardpool_core::catalog::{Catalog, CatalogError, CatalogItem};
 use rewardpool_core::command::{
     DrawCommand, DrawCount, DrawMode, ItemChange, KeyHash, KeyLimits, Note, PoolSpec,
@@ -24,6 +25,9 @@ use crate::log_ring::LINES_MAX;
 
 /// The pool that an empty name means when there are several.
 const DEFAULT_POOL: &str = "default";
+
+/// The header that says how long the client waits.
+const TIMEOUT: &str = "grpc-timeout";
 
 const PAGE_DEFAULT: usize = 1000;
 /// Most entries of a page: they fit into 1 MiB with the longest names.
@@ -256,8 +260,13 @@ pub(super) fn item_change(request: &v1::UpdateItemRequest) -> Result<ItemChange,
 
 /// The moment after which the client does not wait any more.
 pub(super) fn deadline(metadata: &MetadataMap) -> Option<Instant> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let text = metadata.get(TIMEOUT)?.to_str().ok()?;
     Instant::now().checked_add(timeout(text)?)
+}
+
+/// How long the client waits.
+pub(super) fn timeout_of(headers: &HeaderMap) -> Option<Duration> {
+    timeout(headers.get(TIMEOUT)?.to_str().ok()?)
 }
 
 /// Reads a `grpc-timeout`: at most 8 digits and a unit.

@@ -1,12 +1,14 @@
 //! The gRPC services. Each request is checked here, at the edge, and becomes a request of the
 //! engine in the vocabulary of the core; what comes back is turned into messages.
 mod admin;
+mod admission;
 mod answer;
 pub(crate) mod audit;
 mod backup;
 pub(crate) mod call;
 mod calls;
 mod check;
+mod deadline;
 mod draw_stream;
 mod draws;
 #[cfg(test)]
@@ -30,8 +32,10 @@ use crate::convert::Fault;
 use crate::log_ring::LogRing;
 
 pub(crate) use self::admin::PoolAdminService;
+pub(crate) use self::admission::AdmissionLayer;
 pub(crate) use self::calls::{CallCounts, CallLayer, Calls};
 pub(crate) use self::check::note;
+pub(crate) use self::deadline::DeadlineLayer;
 pub(crate) use self::draws::RewardPoolService;
 use self::replies::Replies;
 pub(crate) use self::seed::SeedService;

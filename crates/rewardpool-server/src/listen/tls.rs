@@ -13,7 +13,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::auth::Peer;
 use crate::config::TlsConfig;
 use crate::stamp::Stamp;
 
@@ -108,15 +107,17 @@ impl Tls {
         TlsAcceptor::from(Arc::clone(&config))
     }
 
-    /// Encrypts a connection. How long that may take is up to the caller.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Peer)> {
-        let address = stream.peer_addr().ok();
+    /// Encrypts a connection, and gives the names in the client's certificate, which was verified;
+    /// none without one. How long that may take is up to the caller.
+    pub async fn accept(
+        &self,
+        stream: TcpStream,
+    ) -> io::Result<(TlsStream<TcpStream>, Arc<[String]>)> {
         let stream = self.acceptor().accept(stream).await?;
         let (_, connection) = stream.get_ref();
         let certificate = connection.peer_certificates().and_then(<[_]>::first);
-        let certificate_names = certificate.map(names).unwrap_or_default();
-        let peer = Peer { address, certificate_names: certificate_names.into() };
-        Ok((stream, peer))
+        let names = certificate.map(names).unwrap_or_default();
+        Ok((stream, names.into()))
     }
 }
 
