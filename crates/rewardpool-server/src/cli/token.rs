@@ -79,6 +79,9 @@ pub(crate) struct NewArgs {
     /// Draws in a second, over time; 0 is no limit [default: what the configuration says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1_000_000_000))]
     draws_per_second: Option<u32>,
+    /// Draws at once, and in one request, after a pause [default: those of a second]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
+    draws_burst: Option<u32>,
     /// Calls at the same time; 0 is no limit [default: what the configuration says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     streams: Option<u32>,
@@ -156,7 +159,7 @@ fn new(args: &NewArgs, format: Format) -> Result<(), Failure> {
         certificate: args.certificate.clone(),
         quotas: QuotaConfig {
             draws_per_second: args.draws_per_second,
-            draws_burst: None,
+            draws_burst: args.draws_burst,
             streams: args.streams,
         },
     };
