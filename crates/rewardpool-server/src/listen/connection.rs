@@ -244,3 +244,82 @@ where
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listen::traffic::Outbox;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn keeper() -> (Keeper, Arc<Traffic>, Instant) {
+        let limits = GrpcLimits {
+            write_timeout: SECOND * 30,
+            idle_timeout: SECOND * 100,
+            age_max: SECOND * 1000,
+            age_grace: SECOND * 60,
+            ..GrpcLimits::default()
+        };
+        let traffic = Arc::new(Traffic::default());
+        traffic.greet();
+        let keeper = Keeper::new(Arc::new(limits), Arc::clone(&traffic));
+        let since = keeper.since;
+        (keeper, traffic, since)
+    }
+
+    #[test]
+    fn a_connection_without_a_call_is_asked_to_leave_and_then_dropped() {
+        let (mut keeper, traffic, since) = keeper();
+        traffic.begin_call();
+        traffic.end_call(Arc::default());
+        assert_eq!(keeper.look(since + SECOND * 50), Verdict::Stay);
+        // A call that began and ended between two looks counts.
+        assert_eq!(keeper.look(since + SECOND * 149), Verdict::Stay);
+        assert_eq!(keeper.look(since + SECOND * 150), Verdict::Leave);
+        assert_eq!(keeper.look(since + SECOND * 152), Verdict::Stay);
+        // Who still says something has not left.
+        traffic.count_bytes(1);
+        assert_eq!(keeper.look(since + SECOND * 156), Verdict::Stay);
+        assert!(matches!(keeper.look(since + SECOND * 161), Verdict::Drop(_)));
+    }
+
+    #[test]
+    fn an_old_connection_is_asked_to_leave_and_its_calls_have_the_grace() {
+        let (mut keeper, traffic, since) = keeper();
+        traffic.begin_call();
+        assert_eq!(keeper.look(since + SECOND * 999), Verdict::Stay);
+        assert_eq!(keeper.look(since + SECOND * 1000), Verdict::Leave);
+        assert_eq!(keeper.look(since + SECOND * 1059), Verdict::Stay);
+        assert!(matches!(keeper.look(since + SECOND * 1060), Verdict::Drop(_)));
+    }
+
+    #[test]
+    fn at_a_stop_only_what_has_something_to_do_stays() {
+        let (mut busy, traffic, since) = keeper();
+        traffic.begin_call();
+        busy.is_stopping = true;
+        assert_eq!(busy.look(since), Verdict::Leave);
+        assert_eq!(busy.look(since + SECOND * 100), Verdict::Stay);
+        traffic.end_call(Arc::default());
+        assert!(matches!(busy.look(since + SECOND * 101), Verdict::Drop(_)));
+        let traffic = Arc::new(Traffic::default());
+        let mut silent = Keeper::new(Arc::new(GrpcLimits::default()), traffic);
+        assert_eq!(silent.look(since), Verdict::Stay);
+        silent.is_stopping = true;
+        assert!(matches!(silent.look(since), Verdict::Drop(_)));
+    }
+
+    #[test]
+    fn what_a_client_does_not_read_after_the_end_of_a_call_ends_the_connection() {
+        let (mut keeper, traffic, since) = keeper();
+        let outbox = Arc::new(Outbox::default());
+        outbox.add_piece();
+        traffic.begin_call();
+        traffic.end_call(Arc::clone(&outbox));
+        assert_eq!(keeper.look(since + SECOND * 29), Verdict::Stay);
+        outbox.count_sent(1);
+        assert_eq!(keeper.look(since + SECOND * 40), Verdict::Stay);
+        assert_eq!(keeper.look(since + SECOND * 69), Verdict::Stay);
+        assert!(matches!(keeper.look(since + SECOND * 71), Verdict::Drop(_)));
+    }
+}

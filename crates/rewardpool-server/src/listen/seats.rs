@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::GrpcLimits;
@@ -106,12 +107,17 @@ fn origin(address: IpAddr) -> IpAddr {
     }
 }
 
-/// So many connections fit beside the other open files of the process.
+/// So many connections fit beside the other open files of the process. It takes as many files as it
+/// may have; what it has by itself is often meant for programs that count on small numbers.
 fn seats_of_system() -> u32 {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let Some(limit) = limit else { return u32::MAX };
+    let mut limit = getrlimit(Resource::Nofile);
+    let all = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if limit.current != limit.maximum && setrlimit(Resource::Nofile, all).is_ok() {
+        limit = getrlimit(Resource::Nofile);
+    }
+    let Some(files) = limit.current else { return u32::MAX };
     // Half of a small limit is for the rest, so that neither has nothing.
-    let room = limit.saturating_sub(OTHER_FILES.min(limit / 2));
+    let room = files.saturating_sub(OTHER_FILES.min(files / 2));
     u32::try_from(room).unwrap_or(u32::MAX).max(SEATS_MIN)
 }
 
