@@ -46,6 +46,9 @@ pub enum Error {
         /// Why.
         source: tonic::transport::Error,
     },
+    /// What a service needs to be shown cannot be.
+    #[error(transparent)]
+    Access(#[from] rewardpool_client::AccessError),
     /// The service answered a question beside the load with an error.
     #[error("{what}: {}", status.message())]
     Status {

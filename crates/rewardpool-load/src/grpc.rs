@@ -19,8 +19,8 @@ use std::sync::{Arc, Barrier};
 use std::thread::Builder;
 use std::time::{Duration, Instant, SystemTime};
 
+use rewardpool_client::{Access, Authorized};
 use rewardpool_engine::core::limits::{DRAW_COUNT_MAX, NAME_BYTES_MAX};
-use tonic::transport::{Channel, Endpoint};
 
 use self::client::{Client, Ledger};
 use self::schedule::{Rate, Schedule};
@@ -143,6 +143,15 @@ pub struct GrpcRun {
     pub unsent: u64,
 }
 
+/// Where a service is, and what is shown to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way<'a> {
+    /// Its URL.
+    pub(crate) address: &'a str,
+    /// What is shown to it.
+    pub(crate) access: &'a Access,
+}
+
 /// Lays the load on whatever serves the method at the address, for example
 /// `http://127.0.0.1:50051`.
 ///
@@ -151,6 +160,11 @@ pub struct GrpcRun {
 /// # Errors
 /// When the plan is out of bounds or nothing listens. Later failures are counted in the tally.
 pub fn run(address: &str, plan: &GrpcPlan, watch: &Arc<Watch>) -> Result<GrpcRun, Error> {
+    run_by(Way { address, access: &Access::default() }, plan, watch)
+}
+
+/// The same, by any way to the service.
+pub(crate) fn run_by(way: Way<'_>, plan: &GrpcPlan, watch: &Arc<Watch>) -> Result<GrpcRun, Error> {
     plan.check()?;
     let threads = plan.threads.min(plan.connections);
     let threads = plan
@@ -164,7 +178,7 @@ pub fn run(address: &str, plan: &GrpcPlan, watch: &Arc<Watch>) -> Result<GrpcRun
         for number in 0..threads {
             let part = Part::new(plan, (number, threads), &key_prefix);
             let (connected, watch) = (&connected, Arc::clone(watch));
-            let body = move || part.run(address, connected, &watch);
+            let body = move || part.run(way, connected, &watch);
             // A thread that cannot be made would leave the others at the barrier.
             let thread = Builder::new().name(format!("load-{number}"));
             running.push(thread.spawn_scoped(scope, body).expect("a thread of the client starts"));
@@ -200,11 +214,11 @@ impl Part {
         Self { plan, key_prefix: format!("{key_prefix}{number:04x}-") }
     }
 
-    fn run(self, address: &str, connected: &Barrier, watch: &Arc<Watch>) -> Result<Ledger, Error> {
+    fn run(self, way: Way<'_>, connected: &Barrier, watch: &Arc<Watch>) -> Result<Ledger, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(Error::system("make a runtime"));
         let channels = runtime.and_then(|runtime| {
-            let channels = runtime.block_on(self.connect(address))?;
+            let channels = runtime.block_on(self.connect(way))?;
             Ok((runtime, channels))
         });
         // All threads begin together, also when one of them has nothing to begin with.
@@ -221,20 +235,20 @@ impl Part {
         runtime.block_on(client::drive(client, channels))
     }
 
-    async fn connect(&self, address: &str) -> Result<Vec<Channel>, Error> {
+    async fn connect(&self, way: Way<'_>) -> Result<Vec<Authorized>, Error> {
         let mut channels = Vec::new();
         for _ in 0..self.plan.connections {
-            channels.push(connect(address).await?);
+            channels.push(connect(way).await?);
         }
         Ok(channels)
     }
 }
 
 /// Connects for a load, and tries again for a while when nothing listens yet.
-pub(crate) async fn connect(address: &str) -> Result<Channel, Error> {
+pub(crate) async fn connect(Way { address, access }: Way<'_>) -> Result<Authorized, Error> {
     let failed = |source| Error::Connect { address: address.to_owned(), source };
-    let endpoint = Endpoint::from_shared(address.to_owned())
-        .map_err(failed)?
+    let endpoint = access
+        .endpoint(address)?
         .tcp_nodelay(true)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -242,7 +256,7 @@ pub(crate) async fn connect(address: &str) -> Result<Channel, Error> {
     let begun = Instant::now();
     loop {
         match endpoint.connect().await {
-            Ok(channel) => return Ok(channel),
+            Ok(channel) => return Ok(access.authorize(channel)),
             Err(source) if begun.elapsed() >= CONNECT_PATIENCE => return Err(failed(source)),
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }

@@ -127,6 +127,7 @@ fn config_text(plan: &ServicePlan) -> String {
          \x20 formatter: {format}\n\
          \x20 storage: {storage}\n\
          \x20 flush_after_n_draw: {batch_draws_max}\n\
+         grpc: {{ limits: {{ max_connections_per_address: 10000 }} }}\n\
          log: {{ level: info, format: json }}\n"
     )
 }

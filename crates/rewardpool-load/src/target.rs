@@ -2,13 +2,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rewardpool_client::Access;
 use rewardpool_proto::v1::GetStateRequest;
 use rewardpool_proto::v1::reward_pool_client::RewardPoolClient;
 use serde_json::{Value, json};
 
 use crate::engine::{selector_name, storage_name};
 use crate::error::Error;
-use crate::grpc::{self, GrpcPlan, GrpcRun};
+use crate::grpc::{self, GrpcPlan, GrpcRun, Way};
 use crate::listener;
 use crate::machine::{Machine, Observer, Trust};
 use crate::report::{self, Kind, Parameters, Report};
@@ -16,10 +17,15 @@ use crate::service::{Service, ServicePlan};
 use crate::watch::{Phase, Watch};
 
 /// What the load is laid on.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub enum Target {
-    /// A service that runs already, by its URL. Its draws are real.
-    Running(String),
+    /// A service that runs already. Its draws are real.
+    Running {
+        /// Its URL.
+        url: String,
+        /// What is shown to it.
+        access: Access,
+    },
     /// A service that is started for the run and ends with it.
     Temporary(ServicePlan),
 }
@@ -33,11 +39,12 @@ pub fn bench(target: &Target, plan: &GrpcPlan, watch: &Arc<Watch>) -> Result<Rep
     plan.check()?;
     watch.enter(Phase::Preparing);
     match target {
-        Target::Running(address) => {
+        Target::Running { url: address, access } => {
             let machine = Machine::of(None);
             let (found, is_here) = find_service(address);
-            let seen = Seen::begin(address, plan, found.as_slice())?;
-            let (run, mut trust, draws) = seen.load(address, plan, &machine, watch)?;
+            let way = Way { address, access };
+            let seen = Seen::begin(way, plan, found.as_slice())?;
+            let (run, mut trust, draws) = seen.load(way, plan, &machine, watch)?;
             if found.is_none() && is_here {
                 trust.doubt("the CPU time of the service cannot be told from that of others");
             }
@@ -47,8 +54,9 @@ pub fn bench(target: &Target, plan: &GrpcPlan, watch: &Arc<Watch>) -> Result<Rep
         Target::Temporary(service_plan) => {
             let service = Service::start(service_plan)?;
             let machine = Machine::of(Some(service.directory()));
-            let seen = Seen::begin(service.address(), plan, &[service.id()])?;
-            let (run, trust, draws) = seen.load(service.address(), plan, &machine, watch)?;
+            let way = Way { address: service.address(), access: &Access::default() };
+            let seen = Seen::begin(way, plan, &[service.id()])?;
+            let (run, trust, draws) = seen.load(way, plan, &machine, watch)?;
             let log = service.stop(run.tally.draws)?;
             let parameters = parameters(plan, service_parameters(service_plan));
             let mut report = finish(parameters, (run, trust, draws), machine, watch);
@@ -61,7 +69,8 @@ pub fn bench(target: &Target, plan: &GrpcPlan, watch: &Arc<Watch>) -> Result<Rep
 /// The process that serves an address, when it is on this machine and may be seen; and whether it
 /// is on this machine.
 fn find_service(address: &str) -> (Option<u32>, bool) {
-    let host = address.trim_start_matches("http://").trim_end_matches('/');
+    let host = address.trim_start_matches("http://").trim_start_matches("https://");
+    let host = host.trim_end_matches('/');
     let local: Option<SocketAddr> = host.replace("localhost", "127.0.0.1").parse().ok();
     match local.filter(|address| address.ip().is_loopback()) {
         Some(address) => (listener::process_of(address.port()), true),
@@ -76,22 +85,22 @@ struct Seen {
 }
 
 impl Seen {
-    fn begin(address: &str, plan: &GrpcPlan, children: &[u32]) -> Result<Self, Error> {
-        Ok(Self { draws: pool_draws(address, &plan.pool)?, observer: Observer::begin(children) })
+    fn begin(way: Way<'_>, plan: &GrpcPlan, children: &[u32]) -> Result<Self, Error> {
+        Ok(Self { draws: pool_draws(way, &plan.pool)?, observer: Observer::begin(children) })
     }
 
     /// Lays the load on, and gives the draws that the service counted meanwhile.
     fn load(
         self,
-        address: &str,
+        way: Way<'_>,
         plan: &GrpcPlan,
         machine: &Machine,
         watch: &Arc<Watch>,
     ) -> Result<(GrpcRun, Trust, u64), Error> {
-        let run = grpc::run(address, plan, watch)?;
+        let run = grpc::run_by(way, plan, watch)?;
         let trust = self.observer.end(machine);
         watch.enter(Phase::Finishing);
-        let draws = pool_draws(address, &plan.pool)?.saturating_sub(self.draws);
+        let draws = pool_draws(way, &plan.pool)?.saturating_sub(self.draws);
         Ok((run, trust, draws))
     }
 }
@@ -125,10 +134,10 @@ fn finish(
 }
 
 /// Draws of a pool since it was made.
-fn pool_draws(address: &str, pool: &str) -> Result<u64, Error> {
+fn pool_draws(way: Way<'_>, pool: &str) -> Result<u64, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Error::system("make a runtime"))?.block_on(async {
-        let mut service = RewardPoolClient::new(grpc::connect(address).await?);
+        let mut service = RewardPoolClient::new(grpc::connect(way).await?);
         let request = GetStateRequest { pool: pool.to_owned(), page_size: 1, ..Default::default() };
         let state = service.get_state(request).await;
         state.map(|state| state.into_inner().draws).map_err(|status| Error::Status {

@@ -19,6 +19,8 @@ use rewardpool_proto::v1;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::auth::Role;
+
 /// The domain of every reason.
 pub const DOMAIN: &str = "rewardpool";
 
@@ -36,11 +38,13 @@ pub struct Fault {
     pub message: Cow<'static, str>,
     /// The field that is wrong, if one is.
     pub field: Option<Cow<'static, str>>,
+    /// When a client that was refused for want of room may try again.
+    pub retry_after: Option<Duration>,
 }
 
 impl Fault {
     const fn new(code: Code, reason: &'static str, message: &'static str) -> Self {
-        Self { code, reason, message: Cow::Borrowed(message), field: None }
+        Self { code, reason, message: Cow::Borrowed(message), field: None, retry_after: None }
     }
 
     /// A field of the request has a value that it must not have.
@@ -51,6 +55,7 @@ impl Fault {
             reason: "INVALID_ARGUMENT",
             message: format!("{field}: {rule}").into(),
             field: Some(field),
+            retry_after: None,
         }
     }
 
@@ -70,6 +75,74 @@ impl Fault {
             Code::ResourceExhausted,
             "OVERLOADED",
             "too many streams watch the service: end some of them, or try again later",
+        )
+    }
+
+    /// It is not known who asks. Whether a token is missing, wrong or expired is not told.
+    pub fn unauthenticated() -> Self {
+        Self::new(
+            Code::Unauthenticated,
+            "UNAUTHENTICATED",
+            "this needs a valid token: send it as `authorization: Bearer TOKEN`",
+        )
+    }
+
+    /// The caller lacks a role.
+    pub fn missing_role(role: Role) -> Self {
+        let message = format!("this needs the role `{}`: ask an administrator for it", role.name());
+        Self { message: message.into(), ..Self::denied() }
+    }
+
+    /// The caller is bound to some pools and asks about the whole service.
+    pub fn whole_service() -> Self {
+        Self {
+            message: "this is about the whole service, and the token is bound to some pools".into(),
+            ..Self::denied()
+        }
+    }
+
+    /// The caller is bound to other pools.
+    pub fn other_pool() -> Self {
+        Self { message: "the token is bound to other pools".into(), ..Self::denied() }
+    }
+
+    const fn denied() -> Self {
+        Self::new(Code::PermissionDenied, "PERMISSION_DENIED", "")
+    }
+
+    /// There is no such method.
+    pub fn unknown_method() -> Self {
+        Self::new(Code::Unimplemented, "UNKNOWN_METHOD", "there is no such method")
+    }
+
+    /// The caller's draws of a second are used up for so long.
+    pub fn quota(wait: Duration) -> Self {
+        let ms = wait.as_millis().max(1);
+        let rule = "the draws of this caller are used up and nothing was changed: try again in";
+        Self {
+            message: format!("{rule} {ms} ms").into(),
+            retry_after: Some(wait),
+            ..Self::new(Code::ResourceExhausted, "QUOTA", "")
+        }
+    }
+
+    /// The caller has too many calls at the same time.
+    pub fn too_many_calls() -> Self {
+        Self::new(
+            Code::ResourceExhausted,
+            "QUOTA",
+            "this caller has too many calls at the same time and nothing was changed: end some of \
+             them first",
+        )
+    }
+
+    /// A call waited too long for the client's next message.
+    pub fn idle_call() -> Self {
+        Self::new(
+            Code::DeadlineExceeded,
+            "DEADLINE_EXCEEDED",
+            "the client sent no message for too long, and nothing more was changed: open a call \
+             when there is something to send, or raise grpc.limits.stream_idle_timeout",
         )
     }
 
@@ -122,7 +195,7 @@ impl Fault {
             }
         };
         let message = format!("{}: {hint}", Chain(error)).into();
-        Self { code, reason, message, field: None }
+        Self { code, reason, message, field: None, retry_after: None }
     }
 
     /// The status of a call that is refused.
@@ -133,7 +206,7 @@ impl Fault {
             details.add_bad_request_violation(&**field, &*self.message);
         }
         if self.code == Code::ResourceExhausted {
-            details.set_retry_info(Some(RETRY_AFTER));
+            details.set_retry_info(Some(self.retry_after.unwrap_or(RETRY_AFTER)));
         }
         Status::with_error_details(self.code, &*self.message, details)
     }
@@ -261,7 +334,13 @@ impl From<Rejection> for Fault {
             ),
             Rejection::Full => (FailedPrecondition, "FULL", "no more can be added"),
         };
-        Self { code, reason, message: format!("{rejection}: {hint}").into(), field: None }
+        Self {
+            code,
+            reason,
+            message: format!("{rejection}: {hint}").into(),
+            field: None,
+            retry_after: None,
+        }
     }
 }
 

@@ -15,12 +15,16 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
+use crate::grpc::audit;
+
 /// So many lines are kept.
 pub const LINES_MAX: usize = 1000;
 /// Bytes of a text of a line; the rest is cut off.
 const TEXT_BYTES_MAX: usize = 2048;
 /// How the targets of the service's own lines begin.
 const OWN_TARGETS: &str = "rewardpool";
+/// The target of the lines about administrators, which are its own as well.
+const AUDIT_TARGET: &str = audit::TARGET;
 
 /// One line of the log.
 #[derive(Debug)]
@@ -184,7 +188,7 @@ where
 }
 
 fn is_own(target: &str) -> bool {
-    target.starts_with(OWN_TARGETS)
+    target.starts_with(OWN_TARGETS) || target == AUDIT_TARGET
 }
 
 /// Takes the fields of an event or a span as texts.

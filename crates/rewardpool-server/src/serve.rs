@@ -29,38 +29,30 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tonic::service::Routes;
-use tonic::transport::server::{Router, TcpIncoming};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-use tower::layer::util::{Identity, Stack};
+use tower::Layer as _;
 
 use crate::activity::Meter;
-use crate::config::{Config, PoolConfig, RecordFormat, Scheduling, StorageKind, WalConfig};
-use crate::grpc::{
-    CallLayer, Calls, Edge, PoolAdminService, RewardPoolService, SeedService, StatusInfo,
-    WalStreamService,
+use crate::auth::{Auth, GuardLayer};
+use crate::config::{
+    Config, GrpcLimits, PoolConfig, RecordFormat, Scheduling, StorageKind, WalConfig,
 };
+use crate::grpc::{
+    AdmissionLayer, CallLayer, Calls, DeadlineLayer, Edge, PoolAdminService, RewardPoolService,
+    SeedService, StatusInfo, WalStreamService,
+};
+use crate::listen;
 use crate::log_ring::LogRing;
 use crate::metrics::{Endpoint, Subject};
+use crate::security::{Security, SecurityError};
 
-/// Streams of one connection at the same time.
-const STREAMS_MAX: u32 = 128;
-/// A silent connection is asked so often whether it is alive.
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
-/// And is dropped when it says nothing for so long.
-const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of a call's headers.
-const HEADERS_BYTES_MAX: u32 = 8 * 1024;
-/// Streams of a connection that the client broke off before they began, at most.
-const PENDING_RESETS_MAX: usize = 20;
-/// Streams of a connection that the server had to break off, at most.
-const LOCAL_RESETS_MAX: usize = 256;
-/// Bytes of a player's request.
-const REQUEST_BYTES_MAX: usize = 16 * 1024;
-/// Bytes of an administrator's request, which may hold a catalogue.
-const ADMIN_REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long one step of the start may take in the engine.
 const START_PATIENCE: Duration = Duration::from_mins(1);
+/// Tasks that run before it is looked what the network has, and what the writer's thread has. A task
+/// of a client that sends nonsense can be a long one, and others wait for as many as these.
+const NETWORK_EVERY: u32 = 16;
+const REPLIES_EVERY: u32 = 8;
 /// Connections that wait to be accepted; the system may allow fewer.
 const WAITING_CONNECTIONS_MAX: i32 = 4096;
 /// Items that are read at once to compare a catalogue.
@@ -101,12 +93,12 @@ pub enum ServeError {
         /// Why.
         refusal: Refusal,
     },
+    /// The files of tokens or certificates cannot be used.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
     /// A thread, or the runtime of the network, could not be started.
     #[error("cannot start a thread of the service: {0}")]
     Start(io::Error),
-    /// The gRPC server ended.
-    #[error("the gRPC server failed: {0}")]
-    Server(tonic::transport::Error),
 }
 
 impl ServeError {
@@ -118,8 +110,9 @@ impl ServeError {
             | Self::EngineEnded
             | Self::Start(_)
             | Self::Pool { refusal: Refusal::OutOfSpace, .. } => 74,
-            Self::Bind { .. } | Self::Pool { .. } | Self::Server(_) => 69,
+            Self::Bind { .. } | Self::Pool { .. } => 69,
             Self::Locked(_) => 73,
+            Self::Security(_) => 78,
         }
     }
 
@@ -136,9 +129,9 @@ impl ServeError {
             Self::Corrupt(_)
             | Self::Locked(_)
             | Self::EngineEnded
+            | Self::Security(_)
             | Self::Bind { .. }
-            | Self::Start(_)
-            | Self::Server(_) => false,
+            | Self::Start(_) => false,
         }
     }
 }
@@ -181,13 +174,24 @@ pub async fn asked_to_stop() -> io::Result<()> {
 pub struct Service {
     engine: Engine,
     grpc: Option<Listening>,
+    /// Where administrators are served instead of there.
+    admin: Option<Listening>,
     metrics: Option<Listening>,
+    security: Security,
     info: StatusInfo,
     meter: Arc<Meter>,
     calls: Arc<Calls>,
     is_ready: Arc<AtomicBool>,
     items_max: usize,
+    limits: GrpcLimits,
     drain_timeout: Duration,
+}
+
+/// The addresses that are used: taken or, later, listened on.
+struct Sockets<T> {
+    grpc: Option<T>,
+    admin: Option<T>,
+    metrics: Option<T>,
 }
 
 /// An address that is taken, but not listened on yet.
@@ -221,23 +225,32 @@ impl Service {
     /// The address is taken first, so that one that is in use leaves no new directory behind. Who
     /// connects before all is ready is refused, because only then it is listened on.
     pub fn open(config: &Config) -> Result<Self, ServeError> {
+        let security = Security::open(config)?;
         let take = |is_enabled: bool, address| {
             is_enabled.then(|| take_address(address, config)).transpose()
         };
-        let grpc = take(config.grpc.enabled, config.grpc.listen_address)?;
-        let taken = (grpc, take(config.metrics.enabled, config.metrics.listen_address)?);
+        let Config { grpc, metrics, .. } = config;
+        let admin = grpc.admin_listen_address.filter(|_| grpc.enabled);
+        let taken = Sockets {
+            grpc: take(grpc.enabled, grpc.listen_address)?,
+            admin: admin.map(|address| take_address(address, config)).transpose()?,
+            metrics: take(metrics.enabled, metrics.listen_address)?,
+        };
         let engine = Engine::open(&engine_config(config))?;
         match Self::around(&engine, taken, config) {
-            Ok((grpc, metrics)) => Ok(Self {
+            Ok(Sockets { grpc, admin, metrics }) => Ok(Self {
                 info: status_info(&engine, config),
                 meter: Meter::new(engine.handle()),
                 calls: Arc::default(),
                 is_ready: Arc::default(),
                 items_max: config.metrics.items_max,
+                limits: config.grpc.limits.clone(),
                 drain_timeout: config.drain_timeout,
                 engine,
                 grpc,
+                admin,
                 metrics,
+                security,
             }),
             Err(error) => Err(match engine.stop() {
                 // The engine refused because it had failed, which says why.
@@ -254,14 +267,15 @@ impl Service {
 
     fn around(
         engine: &Engine,
-        taken: (Option<Taken>, Option<Taken>),
+        taken: Sockets<Taken>,
         config: &Config,
-    ) -> Result<(Option<Listening>, Option<Listening>), ServeError> {
+    ) -> Result<Sockets<Listening>, ServeError> {
         log_recovery(engine.recovery());
         log_scheduling(engine.scheduled());
         create_pools(&engine.handle(), &config.pools)?;
         let listen = |taken: Option<Taken>| taken.map(Taken::listen).transpose();
-        Ok((listen(taken.0)?, listen(taken.1)?))
+        let Sockets { grpc, admin, metrics } = taken;
+        Ok(Sockets { grpc: listen(grpc)?, admin: listen(admin)?, metrics: listen(metrics)? })
     }
 
     /// The same service, which shows this log to clients. Without one there is nothing to show.
@@ -276,6 +290,16 @@ impl Service {
         self.grpc.as_ref().map(|socket| socket.address)
     }
 
+    /// The same for administrators, when they have an address of their own.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|socket| socket.address)
+    }
+
+    /// Who may do what; `None` when everybody may do everything.
+    pub fn auth(&self) -> Option<Arc<Auth>> {
+        self.security.auth.clone()
+    }
+
     /// The same for the server of metrics.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().map(|socket| socket.address)
@@ -287,8 +311,9 @@ impl Service {
     }
 
     /// Serves calls until the signal, or until the service fails; then stops everything.
-    pub fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let served = self.serve_calls(stop);
+    pub fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let sockets = (self.grpc.take(), self.admin.take());
+        let served = self.serve_calls(sockets, stop);
         // The engine's own error says more than that it ended.
         let stopped = self.engine.stop();
         match (served, stopped) {
@@ -300,10 +325,16 @@ impl Service {
         }
     }
 
-    fn serve_calls(&self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    fn serve_calls(
+        &self,
+        sockets: (Option<Listening>, Option<Listening>),
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
         let ended = watch_engine(&self.engine).map_err(ServeError::Start)?;
         let _metrics = self.serve_metrics().map_err(ServeError::Start)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
+            .event_interval(NETWORK_EVERY)
+            .global_queue_interval(REPLIES_EVERY)
             .enable_all()
             .build()
             .map_err(ServeError::Start)?;
@@ -311,7 +342,7 @@ impl Service {
             tokio::select! {
                 biased;
                 () = ended.notified() => Err(ServeError::EngineEnded),
-                served = self.until_stopped(stop) => served,
+                served = self.until_stopped(sockets, stop) => served,
             }
         });
         // Drops the connections that are left; a snapshot that somebody waits for goes on.
@@ -319,48 +350,56 @@ impl Service {
         served
     }
 
-    async fn until_stopped(&self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    async fn until_stopped(
+        &self,
+        sockets: (Option<Listening>, Option<Listening>),
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
         tokio::pin!(stop);
         // A signal is heard from its first poll on, and whoever reads below that the service is there
         // may send one at once.
         if poll_fn(|context| Poll::Ready(stop.as_mut().poll(context).is_ready())).await {
             return Ok(());
         }
-        let Some(Listening { listener, address }) = &self.grpc else {
+        let (grpc, admin) = sockets;
+        let Some(socket) = grpc else {
             tracing::info!("ready without a gRPC server");
             self.is_ready.store(true, Ordering::Relaxed);
             stop.await;
             self.is_ready.store(false, Ordering::Relaxed);
             return Ok(());
         };
-        let incoming = incoming(listener).map_err(ServeError::Start)?;
+        let _refreshing = self.security.refresh_files().map_err(ServeError::Start)?;
         let (stopping, stopping_seen) = watch::channel(false);
         let health = HealthReporter::new();
         set_health(&health, ServingStatus::Serving).await;
         let (meter, calls) = (Arc::clone(&self.meter), Arc::clone(&self.calls));
         let edge = Edge::new(self.engine.handle(), meter, calls, stopping_seen.clone());
-        let router = self.router(*address, edge, health.clone());
-        let quit = async {
-            let mut stopping = stopping_seen;
-            drop(stopping.wait_for(|stopping| *stopping).await);
+        let part = if admin.is_some() { Part::Players } else { Part::All };
+        let addresses = (socket.address, admin.as_ref().map(|socket| socket.address));
+        let players = self.serve_on(socket, part, &edge, &health)?;
+        let admin =
+            admin.map(|socket| self.serve_on(socket, Part::Admin, &edge, &health)).transpose()?;
+        let admin = async {
+            match admin {
+                Some(admin) => admin.await,
+                None => 0,
+            }
         };
-        let server = router.serve_with_incoming_shutdown(incoming, quit);
-        tokio::pin!(server);
-        self.is_ready.store(true, Ordering::Relaxed);
-        tracing::info!(%address, "listening");
-        tokio::select! {
-            biased;
-            served = &mut server => return served.map_err(ServeError::Server),
-            () = stop => {}
+        let stop = async {
+            self.is_ready.store(true, Ordering::Relaxed);
+            self.tell(addresses);
+            stop.await;
+            tracing::info!("stopping");
+            self.is_ready.store(false, Ordering::Relaxed);
+            set_health(&health, ServingStatus::NotServing).await;
+            stopping.send_replace(true);
+        };
+        let (players, admin, ()) = tokio::join!(players, admin, stop);
+        let connections = players + admin;
+        if connections > 0 {
+            tracing::warn!(connections, "still open after the drain timeout: dropped");
         }
-        tracing::info!("stopping");
-        self.is_ready.store(false, Ordering::Relaxed);
-        set_health(&health, ServingStatus::NotServing).await;
-        stopping.send_replace(true);
-        if let Ok(served) = tokio::time::timeout(self.drain_timeout, server).await {
-            return served.map_err(ServeError::Server);
-        }
-        tracing::warn!("connections were still open after the drain timeout: dropped");
         Ok(())
     }
 
@@ -380,22 +419,42 @@ impl Service {
         Ok(Some(endpoint))
     }
 
-    fn router(
+    /// Serves calls at one address, until the service stops. Tells how many connections were left.
+    fn serve_on(
         &self,
-        address: SocketAddr,
-        edge: Edge,
-        health: HealthReporter,
-    ) -> Router<Stack<CallLayer, Identity>> {
-        let is_local = address.ip().is_loopback();
-        tonic::transport::Server::builder()
-            .layer(CallLayer::new(Arc::clone(&self.calls)))
-            .max_concurrent_streams(STREAMS_MAX)
-            .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
-            .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
-            .http2_max_header_list_size(HEADERS_BYTES_MAX)
-            .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
-            .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
-            .add_routes(services(edge, self.info.clone(), health, is_local))
+        socket: Listening,
+        part: Part,
+        edge: &Edge,
+        health: &HealthReporter,
+    ) -> Result<impl Future<Output = usize>, ServeError> {
+        let Listening { listener, address } = socket;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(ServeError::Start)?;
+        let Security { auth, tls } = self.security.clone();
+        let has_reflection = address.ip().is_loopback();
+        let plan = Plan { part, has_reflection, auth, limits: &self.limits };
+        let routes = services(plan, edge.clone(), self.info.clone(), health.clone());
+        let timely = DeadlineLayer.layer(routes.prepare());
+        let admitting = AdmissionLayer::new().layer(timely);
+        let services = CallLayer::new(Arc::clone(&self.calls)).layer(admitting);
+        let (stopping, drain) = (edge.stopping.clone(), self.drain_timeout);
+        Ok(listen::serve(listener, tls, services, &self.limits, stopping, drain))
+    }
+
+    /// Says where the service is, and how safe.
+    fn tell(&self, (address, admin): (SocketAddr, Option<SocketAddr>)) {
+        let Security { auth, tls } = &self.security;
+        let needs_token = auth.as_ref().is_some_and(|auth| auth.needs_token());
+        let is_encrypted = tls.is_some();
+        match admin {
+            None => tracing::info!(%address, is_encrypted, needs_token, "listening"),
+            Some(admin) => {
+                tracing::info!(%address, %admin, is_encrypted, needs_token, "listening");
+            }
+        }
+        let is_safe = is_encrypted && needs_token;
+        if !address.ip().is_loopback() && !is_safe {
+            tracing::warn!(%address, "`insecure: true`: other machines can do everything here");
+        }
     }
 }
 
@@ -407,7 +466,9 @@ impl Service {
 pub fn routes(engine: &Engine, config: &Config, stopping: watch::Receiver<bool>) -> Routes {
     let (meter, calls) = (Meter::new(engine.handle()), Arc::default());
     let edge = Edge::new(engine.handle(), meter, calls, stopping);
-    services(edge, status_info(engine, config), HealthReporter::new(), false)
+    let limits = &config.grpc.limits;
+    let plan = Plan { part: Part::All, has_reflection: false, auth: None, limits };
+    services(plan, edge, status_info(engine, config), HealthReporter::new())
 }
 
 fn status_info(engine: &Engine, config: &Config) -> StatusInfo {
@@ -424,32 +485,62 @@ fn status_info(engine: &Engine, config: &Config) -> StatusInfo {
     }
 }
 
-fn services(edge: Edge, info: StatusInfo, health: HealthReporter, has_reflection: bool) -> Routes {
-    let draws = RewardPoolServer::new(RewardPoolService::new(edge.clone()))
-        .max_decoding_message_size(REQUEST_BYTES_MAX);
-    let seed = RewardPoolServiceServer::new(SeedService::new(edge.clone()))
-        .max_decoding_message_size(REQUEST_BYTES_MAX);
-    let log = WalStreamServer::new(WalStreamService::new(edge.clone()))
-        .max_decoding_message_size(REQUEST_BYTES_MAX);
-    let admin = PoolAdminServer::new(PoolAdminService::new(edge, info))
-        .max_decoding_message_size(ADMIN_REQUEST_BYTES_MAX);
+/// Which services are served at an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Part {
+    All,
+    /// All but that of administrators.
+    Players,
+    /// Only that of administrators.
+    Admin,
+}
+
+/// How the services are served at an address.
+struct Plan<'a> {
+    part: Part,
+    has_reflection: bool,
+    auth: Option<Arc<Auth>>,
+    limits: &'a GrpcLimits,
+}
+
+fn services(plan: Plan<'_>, edge: Edge, info: StatusInfo, health: HealthReporter) -> Routes {
+    let Plan { part, has_reflection, auth, limits } = plan;
+    let GrpcLimits { request_bytes, admin_request_bytes, response_bytes, .. } = *limits;
+    let edge = if auth.is_some() { edge.guarded() } else { edge };
     let health = tonic_health::server::HealthService::from_health_reporter(health);
     let health = tonic_health::pb::health_server::HealthServer::new(health)
-        .max_decoding_message_size(REQUEST_BYTES_MAX);
-    let routes = Routes::new(draws)
-        .add_service(seed)
-        .add_service(admin)
-        .add_service(log)
-        .add_service(health);
-    if !has_reflection {
-        return routes;
+        .max_decoding_message_size(request_bytes);
+    let mut routes = Routes::new(health);
+    if part != Part::Admin {
+        let draws = RewardPoolServer::new(RewardPoolService::new(edge.clone()))
+            .max_decoding_message_size(request_bytes)
+            .max_encoding_message_size(response_bytes);
+        // Its one message with the whole state has a limit of its own, which its clients know.
+        let seed = RewardPoolServiceServer::new(SeedService::new(edge.clone()))
+            .max_decoding_message_size(request_bytes);
+        routes = routes.add_service(draws).add_service(seed);
     }
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .expect("the descriptors are generated");
-    routes.add_service(reflection)
+    if part != Part::Players {
+        let log = WalStreamServer::new(WalStreamService::new(edge.clone()))
+            .max_decoding_message_size(request_bytes);
+        let admin = PoolAdminServer::new(PoolAdminService::new(edge, info))
+            .max_decoding_message_size(admin_request_bytes)
+            .max_encoding_message_size(response_bytes);
+        routes = routes.add_service(log).add_service(admin);
+    }
+    if has_reflection {
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()
+            .expect("the descriptors are generated");
+        routes = routes.add_service(reflection);
+    }
+    match auth {
+        // Around all of them at once, so that none can be forgotten.
+        Some(auth) => Routes::from(routes.into_axum_router().layer(GuardLayer::new(auth))),
+        None => routes,
+    }
 }
 
 /// Takes an address of the configuration without listening yet. A service that has the directory as
@@ -469,11 +560,6 @@ fn bind(address: SocketAddr) -> io::Result<Socket> {
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     Ok(socket)
-}
-
-fn incoming(listener: &TcpListener) -> io::Result<TcpIncoming> {
-    let listener = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
-    Ok(TcpIncoming::from(listener).with_nodelay(Some(true)))
 }
 
 async fn set_health(health: &HealthReporter, status: ServingStatus) {

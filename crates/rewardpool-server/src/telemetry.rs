@@ -10,6 +10,7 @@ use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{EnvFilter, fmt, registry};
 
 use crate::config::{LogConfig, LogFormat};
+use crate::grpc::audit;
 use crate::log_ring::LogRing;
 
 /// Writes messages to the standard error output from now on, and keeps the newest.
@@ -72,7 +73,8 @@ fn filter(config: &LogConfig) -> String {
     }
     let level = config.level;
     let libraries = level.min(Level::WARN);
-    format!("{libraries},rewardpool={level}")
+    // What administrators did is told at every level.
+    format!("{libraries},rewardpool={level},{}=INFO", audit::TARGET)
 }
 
 #[cfg(test)]
@@ -93,8 +95,8 @@ mod tests {
             let directives = directives.map(str::to_owned);
             filter(&LogConfig { level, format: LogFormat::Auto, directives })
         };
-        assert_eq!(of(Level::ERROR, None), "ERROR,rewardpool=ERROR");
-        assert_eq!(of(Level::DEBUG, None), "WARN,rewardpool=DEBUG");
+        assert_eq!(of(Level::ERROR, None), "ERROR,rewardpool=ERROR,audit=INFO");
+        assert_eq!(of(Level::DEBUG, None), "WARN,rewardpool=DEBUG,audit=INFO");
         for level in [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE] {
             assert_eq!(check_directives(&of(level, None)), Ok(()), "{level}");
         }

@@ -162,8 +162,9 @@ impl Running {
                     .add_service(RewardPoolServer::new(template))
                     .serve_with_incoming_shutdown(incoming.with_nodelay(Some(true)), stopped)
                     .await
-                    .map_err(ServeError::Server)
-            })
+                    .unwrap();
+            });
+            Ok(())
         };
         let thread = Builder::new().name("echo".to_owned()).spawn(run).unwrap();
         Self { address, stop, thread, _directory: None }

@@ -3,9 +3,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use rewardpool_client::Authorized;
 use tokio::task::JoinSet;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -105,7 +105,7 @@ impl Client {
 }
 
 /// Lays the load on and waits for its end.
-pub(super) async fn drive(client: Arc<Client>, channels: Vec<Channel>) -> Result<Ledger, Error> {
+pub(super) async fn drive(client: Arc<Client>, channels: Vec<Authorized>) -> Result<Ledger, Error> {
     let mut tasks = JoinSet::new();
     let mut lanes = Vec::new();
     let slots = usize::from(client.plan.in_flight);

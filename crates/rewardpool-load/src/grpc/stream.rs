@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use rewardpool_client::Authorized;
 use tokio_stream::Stream;
 use tonic::client::Grpc;
-use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
 use super::Method;
@@ -71,7 +71,7 @@ impl Lane {
 }
 
 /// Sends and receives until the run is over or the stream breaks.
-pub(super) async fn run(client: Arc<Client>, lane: Arc<Lane>, number: usize, channel: Channel) {
+pub(super) async fn run(client: Arc<Client>, lane: Arc<Lane>, number: usize, channel: Authorized) {
     if let Err(status) = exchange(&client, &lane, number, channel).await {
         let (reason, _) = reason(&status);
         let left = lane.in_flight();
@@ -83,7 +83,7 @@ async fn exchange(
     client: &Arc<Client>,
     lane: &Arc<Lane>,
     number: usize,
-    channel: Channel,
+    channel: Authorized,
 ) -> Result<(), Status> {
     let requests =
         Requests { client: Arc::clone(client), lane: Arc::clone(lane), number, granted: 0 };

@@ -3,16 +3,16 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rewardpool_client::Authorized;
 use tonic::Request;
 use tonic::client::Grpc;
-use tonic::transport::Channel;
 
 use super::client::{Client, reason};
 use super::codec::Told;
 use super::schedule::Next;
 
 /// Calls one after another until the run is over or the connection breaks.
-pub(super) async fn run(client: Arc<Client>, slot: usize, channel: Channel) {
+pub(super) async fn run(client: Arc<Client>, slot: usize, channel: Authorized) {
     let mut grpc = Grpc::new(channel);
     let mut now = client.begun;
     while let Some(since) = next(&client, slot, now).await {

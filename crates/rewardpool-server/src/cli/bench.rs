@@ -103,7 +103,7 @@ fn grpc_target(args: &GrpcArgs, global: &Global) -> Result<Target, Failure> {
                     this one may be spent";
         return Err(Failure::usage(what, hint));
     }
-    Ok(Target::Running(url.to_owned()))
+    Ok(Target::Running { url: url.to_owned(), access: global.addr.access()? })
 }
 
 /// Runs, prints, and judges what came out.
@@ -171,6 +171,9 @@ fn read(path: &Path) -> Result<Report, Failure> {
 fn failure(error: &Error) -> Failure {
     let what = Chain(error).to_string();
     let (code, hint) = match error {
+        Error::Access(_) => {
+            (exit::USAGE, "check --addr, and the files of the token and certificates")
+        }
         Error::Plan(_) | Error::Catalog(_) => (exit::USAGE, "see --help for what goes together"),
         Error::Kinds { .. } => (exit::USAGE, "compare runs of the same command"),
         Error::Status { status, .. } => return Failure::status(status),

@@ -10,7 +10,7 @@ use rewardpool_proto::v1::{GetStateRequest, ItemState, ListPoolsRequest};
 
 use super::Failure;
 use super::output;
-use super::service::{Address, Service, with_service};
+use super::service::{AccessArgs, Address, Service, with_service};
 use super::state::table_status;
 
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -59,7 +59,9 @@ fn ask(
 ) -> Vec<(String, String)> {
     let address = option("--addr").or_else(|| env::var("REWARDPOOL_ADDR").ok());
     let address = address.map_or_else(|| Ok(Address::default()), |text| text.parse());
-    let address = address.map(|address: Address| address.with_timeout(Some(PATIENCE)));
+    let access = AccessArgs::of_line(option);
+    let address = address
+        .map(|address: Address| address.with_timeout(Some(PATIENCE)).with_access(access));
     address.ok().and_then(|address| with_service(&address, names).ok()).unwrap_or_default()
 }
 

@@ -379,6 +379,11 @@ fn status_hint(code: Code, reason: &str) -> &'static str {
         "QUANTITY_RANGE" => "`rewardpool state` shows how many units are left",
         "QUANTITY_UNLIMITED" => "set a number without a sign to make the item limited",
         "TOTAL_WEIGHT" => "the weights of a pool add up to less than 2^63: use smaller ones",
+        "UNAUTHENTICATED" => {
+            "name the file of your token with --token-file, or set REWARDPOOL_TOKEN"
+        }
+        "PERMISSION_DENIED" => "use a token that may do this; `rewardpool token ls` shows them",
+        "QUOTA" => "nothing was changed; try again a little later, with fewer draws",
         "OVERLOADED" => "nothing was changed; try again a little later",
         "NO_SPACE" => "nothing was changed; make room on the disk of the service",
         "STOPPING" => "nothing was changed; try again when the service runs again",

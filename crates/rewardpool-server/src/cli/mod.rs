@@ -26,6 +26,7 @@ mod simulate;
 mod snapshot;
 mod state;
 mod status;
+mod token;
 mod update;
 mod verify;
 mod wal;
@@ -43,7 +44,7 @@ use clap_complete::ArgValueCompleter;
 pub(crate) use self::failure::Failure;
 
 use self::output::Format;
-use self::service::{Address, DEFAULT_URL, parse_timeout};
+use self::service::{AccessArgs, Address, DEFAULT_URL, parse_timeout};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -99,6 +100,8 @@ struct Global {
         value_parser = parse_timeout
     )]
     timeout: Option<Duration>,
+    #[command(flatten)]
+    access: AccessArgs,
     /// How data is printed: `table` or `json`
     #[arg(
         short,
@@ -143,6 +146,8 @@ enum Command {
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Simulate(simulate::SimulateArgs),
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     #[command(subcommand)]
     Bench(bench::BenchCommand),
     Completions(completions::CompletionsArgs),
@@ -201,7 +206,8 @@ impl Cli {
     fn parse_arguments(arguments: &[OsString]) -> Result<Self, Failure> {
         let matches = Self::command().try_get_matches_from(arguments)?;
         let mut cli = Self::from_arg_matches(&matches)?;
-        cli.global.addr = cli.global.addr.with_timeout(cli.global.timeout);
+        let access = cli.global.access.clone();
+        cli.global.addr = cli.global.addr.with_timeout(cli.global.timeout).with_access(access);
         cli.global.is_addr_given = matches.value_source("addr") == Some(ValueSource::CommandLine);
         Ok(cli)
     }
@@ -222,6 +228,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Verify(args)) => verify::verify(&args, output),
         Some(Command::Config(command)) => config::run(&command, &cli.global),
         Some(Command::Simulate(args)) => simulate::run(&args, &cli.global),
+        Some(Command::Token(command)) => token::run(&command, output),
         Some(Command::Backup(args)) => backup::run(&args, addr, output),
         Some(Command::Restore(args)) => restore::run(&args, output),
         Some(Command::Health(args)) => health::run(&args, addr, output),

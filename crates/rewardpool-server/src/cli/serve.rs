@@ -5,8 +5,8 @@ use std::thread;
 
 use clap::Args;
 use rewardpool_engine::Chain;
-use rewardpool_server::config::{Config, parse_listen_address};
-use rewardpool_server::{serve, telemetry};
+use rewardpool_server::config::{Config, parse_listen_address, public_address_fault};
+use rewardpool_server::{privacy, serve, telemetry};
 use tokio::sync::oneshot;
 
 use super::Failure;
@@ -45,6 +45,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         let hint = "start the service in a process of its own";
         Failure::new(exit::INPUT_OUTPUT, Chain(&error).to_string(), hint)
     })?;
+    if let Err(error) = privacy::keep_private() {
+        tracing::warn!(%error, "others on this machine may read the memory of the service");
+    }
     announce(&config);
     let stdin_ended = args.until_stdin_ends.then(stdin_end).transpose()?;
     let stop = async {
@@ -72,7 +75,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
             exit::CORRUPT => "copy the working directory first; `rewardpool verify` looks closer",
             exit::LOCKED => "another service runs here: stop it, or choose another --working-dir",
             exit::UNAVAILABLE => "choose another address with --listen",
-            exit::CONFIG => "check the file with `rewardpool config check`",
+            exit::CONFIG => "correct this file, or what names it in the configuration",
             _ => {
                 "check the disk of the working directory; the next start recovers what was answered"
             }
@@ -113,11 +116,12 @@ fn effective_config(args: &ServeArgs) -> Result<Config, Failure> {
             let what = format!("--listen is {text:?}, which is not an address");
             return Err(Failure::usage(what, "write `:50051` or `127.0.0.1:50051`"));
         };
-        if !address.ip().is_loopback() && !config.grpc.insecure {
-            let what = format!("--listen is {text}, and calls there are not encrypted");
-            let hint = "use a loopback address, or write `insecure: true` under `grpc` in the \
-                        configuration";
-            return Err(Failure::usage(what, hint));
+        let (has_tls, has_tokens) = (config.grpc.tls.is_some(), config.auth.tokens_file.is_some());
+        let fault = public_address_fault(address, has_tls, has_tokens, config.grpc.insecure);
+        if let Some(fault) = fault {
+            let what = format!("--listen is {text}: {fault}");
+            let hint = "these options stand in the file of --config";
+            return Err(Failure::new(exit::CONFIG, what, hint));
         }
         config.grpc.listen_address = address;
         config.grpc.enabled = true;

@@ -10,10 +10,13 @@
 pub mod difference;
 mod document;
 mod fault;
+mod limits;
 mod pools;
 mod reader;
+mod security;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::fmt;
 use std::fs;
@@ -24,6 +27,9 @@ use std::time::Duration;
 use rewardpool_core::command::PoolSpec;
 
 pub use self::fault::{ConfigError, Fault, Position};
+pub use self::limits::GrpcLimits;
+pub use self::security::{AuthConfig, QuotaConfig, TlsConfig, public_address_fault};
+pub use self::tokens::{Digest, TokenEntry, is_principal, read_tokens, write_tokens};
 
 use self::document::{Node, Value};
 use self::reader::{Numbers, Path, Reader, Section};
@@ -44,6 +50,7 @@ mod keys {
         "pools",
         "wal",
         "grpc",
+        "auth",
         "metrics",
         "log",
         "drain_timeout",
@@ -60,7 +67,15 @@ mod keys {
         "flush_after_n_draw",
         "scheduling",
     ];
-    pub(super) const GRPC: &[&str] = &["enabled", "listen_address", "insecure", "backup_secrets"];
+    pub(super) const GRPC: &[&str] = &[
+        "enabled",
+        "listen_address",
+        "admin_listen_address",
+        "insecure",
+        "tls",
+        "backup_secrets",
+        "limits",
+    ];
     pub(super) const METRICS: &[&str] = &["enabled", "listen_address", "insecure", "max_items"];
     pub(super) const LOG: &[&str] = &["level", "format"];
 
@@ -71,6 +86,10 @@ mod keys {
         ("pool.idempotency", IDEMPOTENCY),
         ("wal", WAL),
         ("grpc", GRPC),
+        ("grpc.tls", super::security::TLS_KEYS),
+        ("auth", super::security::AUTH_KEYS),
+        ("auth.quotas", super::security::QUOTA_KEYS),
+        ("grpc.limits", super::limits::KEYS),
         ("metrics", METRICS),
         ("log", LOG),
     ];
@@ -87,6 +106,8 @@ pub struct Config {
     pub wal: WalConfig,
     /// The gRPC server.
     pub grpc: GrpcConfig,
+    /// Who may do what.
+    pub auth: AuthConfig,
     /// The HTTP server of metrics.
     pub metrics: MetricsConfig,
     /// What the service says about itself.
@@ -191,13 +212,20 @@ impl StorageKind {
 pub struct GrpcConfig {
     /// Whether it runs. Default: true.
     pub enabled: bool,
-    /// Where it listens; a loopback address unless `insecure`. Port 0 takes any free port.
-    /// Default: 127.0.0.1:50051.
+    /// Where it listens; a loopback address unless there are `tls` and `auth.tokens_file`, or
+    /// `insecure`. Port 0 takes any free port. Default: 127.0.0.1:50051.
     pub listen_address: SocketAddr,
-    /// Whether other machines may reach it without encryption. Default: false.
+    /// Where administrators are served, by the same rule. They are not at `listen_address` then.
+    /// Default: nowhere else.
+    pub admin_listen_address: Option<SocketAddr>,
+    /// Whether other machines may reach it without encryption and tokens. Default: false.
     pub insecure: bool,
+    /// Encryption. Default: none.
+    pub tls: Option<TlsConfig>,
     /// Whether a backup over gRPC may hold the secrets of the pools. Default: false.
     pub backup_secrets: bool,
+    /// What clients may take.
+    pub limits: GrpcLimits,
 }
 
 /// The HTTP server from which Prometheus reads.
@@ -273,11 +301,13 @@ impl Config {
 fn read_config(reader: &mut Reader<'_>, top: &Node) -> Config {
     let section = reader.section(&Path::Top, top, keys::TOP);
     let test_mode = reader.switch_or(&section, "test_mode", false);
+    let auth = security::read_auth(reader, &section);
     Config {
         working_dir: read_working_dir(reader, &section),
         pools: pools::read(reader, &section, test_mode),
         wal: read_wal(reader, &section),
-        grpc: read_grpc(reader, &section),
+        grpc: read_grpc(reader, &section, &auth),
+        auth,
         metrics: read_metrics(reader, &section),
         log: read_log(reader, &section),
         drain_timeout: reader.duration_or(
@@ -329,16 +359,37 @@ fn read_wal(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> WalConfig {
     }
 }
 
-fn read_grpc(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> GrpcConfig {
+fn read_grpc(reader: &mut Reader<'_>, top: &Section<'_, '_>, auth: &AuthConfig) -> GrpcConfig {
     let path = Path::Key(top.path, "grpc");
     let section = reader.section_of(top, &path, "grpc", keys::GRPC);
     let insecure = reader.switch_or(&section, "insecure", false);
-    GrpcConfig {
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, GRPC_PORT));
+    let listen_address = read_listen_address(reader, &section, "listen_address", GRPC_PORT);
+    let grpc = GrpcConfig {
         enabled: reader.switch_or(&section, "enabled", true),
-        listen_address: read_listen_address(reader, &section, GRPC_PORT, insecure),
+        listen_address: listen_address.unwrap_or(default),
+        admin_listen_address: read_listen_address(
+            reader,
+            &section,
+            "admin_listen_address",
+            GRPC_PORT,
+        ),
         insecure,
+        tls: security::read_tls(reader, &section),
         backup_secrets: reader.switch_or(&section, "backup_secrets", false),
+        limits: limits::read(reader, &section),
+    };
+    // A faulty section counts: what is wrong with it is said already.
+    let (has_tls, has_tokens) = (section.get("tls").is_some(), auth.tokens_file.is_some());
+    let fault = |address| public_address_fault(address, has_tls, has_tokens, insecure);
+    let addresses = [
+        ("listen_address", Some(grpc.listen_address)),
+        ("admin_listen_address", grpc.admin_listen_address),
+    ];
+    for (key, address) in addresses {
+        security::check_address(reader, &section, key, address.and_then(fault));
     }
+    grpc
 }
 
 fn read_metrics(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> MetricsConfig {
@@ -347,9 +398,20 @@ fn read_metrics(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> MetricsConfig
     let insecure = reader.switch_or(&section, "insecure", false);
     let items = Numbers { noun: "it", min: 0, max: 1_000_000, note: "" };
     let items_max = reader.number_or(&section, "max_items", items, 1000);
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS_PORT));
+    let listen_address =
+        read_listen_address(reader, &section, "listen_address", METRICS_PORT).unwrap_or(default);
+    if !insecure && !listen_address.ip().is_loopback() {
+        let rule = format!(
+            "other machines can reach this address, and calls are not encrypted: write a loopback \
+             address such as `127.0.0.1:{METRICS_PORT}`, or allow it with `insecure: true` under \
+             `metrics`"
+        );
+        security::check_address(reader, &section, "listen_address", Some(&rule));
+    }
     MetricsConfig {
         enabled: reader.switch_or(&section, "enabled", false),
-        listen_address: read_listen_address(reader, &section, METRICS_PORT, insecure),
+        listen_address,
         insecure,
         items_max: usize::try_from(items_max).expect("at most 1 000 000"),
     }
@@ -358,31 +420,17 @@ fn read_metrics(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> MetricsConfig
 fn read_listen_address(
     reader: &mut Reader<'_>,
     section: &Section<'_, '_>,
+    key: &str,
     port: u16,
-    insecure: bool,
-) -> SocketAddr {
-    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+) -> Option<SocketAddr> {
     let rule = format!("an address is `:{port}` (this machine only) or `127.0.0.1:{port}`");
-    let Some(node) = section.get("listen_address") else { return default };
-    let path = Path::Key(section.path, "listen_address");
-    let Value::Text(text) = &node.value else {
+    let (node, path) = (section.get(key)?, Path::Key(section.path, key));
+    let address =
+        if let Value::Text(text) = &node.value { parse_listen_address(text) } else { None };
+    if address.is_none() {
         reader.refuse(&path, node, &rule);
-        return default;
-    };
-    match parse_listen_address(text) {
-        Some(address) if insecure || address.ip().is_loopback() => return address,
-        Some(_) => {
-            let rule = format!(
-                "other machines can reach this address, and calls are not encrypted: write a \
-                 loopback address such as `127.0.0.1:{port}`, or allow it with `insecure: true` \
-                 under `{}`",
-                section.path
-            );
-            reader.refuse(&path, node, &rule);
-        }
-        None => reader.refuse(&path, node, &rule),
     }
-    default
+    address
 }
 
 /// Reads an address to listen on: `:50051`, `localhost:50051` or `127.0.0.1:50051`.

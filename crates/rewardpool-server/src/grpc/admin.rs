@@ -1,10 +1,11 @@
 //! `rewardpool.v1.PoolAdmin`: what administrators need.
 use std::time::{Duration, Instant};
 
-use rewardpool_core::command::{AdminCommand, PoolStatus};
-use rewardpool_core::ids::PoolNumber;
+use rewardpool_core::command::{AdminCommand, Note, PoolStatus};
+use rewardpool_core::ids::{ItemIndex, PoolNumber};
 use rewardpool_core::name::PoolId;
-use rewardpool_engine::{Answer, NewPool, Refusal, Request};
+use rewardpool_core::view::ItemState;
+use rewardpool_engine::{Answer, NewPool, PoolPage, Refusal, Reply, Request};
 use rewardpool_proto::v1;
 use rewardpool_proto::v1::pool_admin_server::PoolAdmin;
 use tonic::metadata::MetadataMap;
@@ -15,6 +16,7 @@ use super::backup::{BackupStream, Backups};
 use super::watch::{LogSource, Messages};
 use super::{Edge, StatusInfo, audit, call, check};
 use crate::activity::process_id;
+use crate::auth::Caller;
 use crate::convert::{Fault, segment_info, snapshot_info, wide};
 
 /// How long a call without a deadline waits for a snapshot.
@@ -25,12 +27,6 @@ pub(crate) struct PoolAdminService {
     edge: Edge,
     info: StatusInfo,
     backups: Backups,
-}
-
-/// A pool that exists.
-struct Named {
-    number: PoolNumber,
-    id: PoolId,
 }
 
 /// A change that is on disk.
@@ -45,50 +41,97 @@ impl PoolAdminService {
         Self { edge, info, backups: Backups::default() }
     }
 
-    /// Makes a change, and leaves a line about it.
-    async fn change(
-        &self,
-        metadata: &MetadataMap,
-        request: Request,
-        action: Action<'_>,
-    ) -> Result<Changed, Fault> {
-        let deadline = check::deadline(metadata);
-        let changed = self.make(request, deadline).await;
-        action.audit(changed.as_ref().map(|changed| changed.lsn));
-        changed
-    }
-
-    async fn make(&self, request: Request, deadline: Option<Instant>) -> Result<Changed, Fault> {
-        let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
+    async fn make(&self, metadata: &MetadataMap, request: Request) -> Result<Changed, Fault> {
+        let reply = call::ask(&self.edge.mailbox, request, check::deadline(metadata)).await?;
         let Answer::Changed { lsn, catalog_version } = *call::answer(&reply)? else {
             unreachable!("a change is answered by a change")
         };
         Ok(Changed { lsn, catalog_version })
     }
 
-    async fn set_status(
+    /// Makes a change of a pool, and leaves a line about it. The command comes with a text that says
+    /// what it changes. What is wrong in itself, or not the caller's business, leaves no line.
+    async fn change(
         &self,
-        metadata: &MetadataMap,
-        (pool, status): (&str, PoolStatus),
-        (actor, reason): (&str, &str),
+        asked: Asked<'_>,
+        command: impl FnOnce(PoolNumber, Note) -> Result<(AdminCommand, String), Fault>,
     ) -> Result<Changed, Fault> {
-        let (note, pool) = (check::note(actor, reason)?, self.pool(pool)?);
-        let what = match status {
-            PoolStatus::Active => "pool resumed",
-            PoolStatus::Paused => "pool paused",
-            PoolStatus::Closed => "pool closed",
-        };
-        let action = Action { what, pool: pool.id.as_str(), actor, reason, ..Action::default() };
-        let command = AdminCommand::SetStatus { pool: pool.number, status, note };
-        self.change(metadata, Request::Change(Box::new(command)), action).await
+        let Asked { caller, metadata, mut action } = asked;
+        let mailbox = &self.edge.mailbox;
+        let pool = check::pool_for(&caller, mailbox, action.pool)?;
+        let id = mailbox.handle.pool_id(pool).expect("the pool was found by its name");
+        let note = caller.note(action.actor, action.reason)?;
+        let actor = note.actor().to_owned();
+        let (command, change) = command(pool, note)?;
+        action.change = change;
+        action.before = self.look(pool, action.item).await.unwrap_or_default();
+        let changed = self.make(metadata, Request::Change(Box::new(command))).await;
+        if changed.is_ok() {
+            action.after = self.look(pool, action.item).await.unwrap_or_default();
+        }
+        let action = Action { pool: id.as_str(), actor: &actor, ..action };
+        action.audit(&caller, metadata, changed.as_ref().map(|changed| changed.lsn));
+        changed
     }
 
-    fn pool(&self, name: &str) -> Result<Named, Fault> {
-        let mailbox = &self.edge.mailbox;
-        let number = check::pool(mailbox, name)?;
-        let id = mailbox.handle.pool_id(number).expect("the pool was found by its name");
-        Ok(Named { number, id })
+    async fn set_status(&self, asked: Asked<'_>, status: PoolStatus) -> Result<Changed, Fault> {
+        let command =
+            |pool, note| Ok((AdminCommand::SetStatus { pool, status, note }, String::new()));
+        self.change(asked, command).await
     }
+
+    /// How a pool or, when it is named, an item is at present, for a trace.
+    async fn look(&self, pool: PoolNumber, item: &str) -> Option<String> {
+        let reply = self.read(pool, 0).await.ok()?;
+        let page = page(&reply)?;
+        if item.is_empty() {
+            return Some(format!("{:?}", page.summary.status).to_lowercase());
+        }
+        let is_it = |place: &usize| {
+            let index = ItemIndex::from_usize(*place);
+            index.and_then(|index| page.names.get(index)).is_some_and(|id| id.as_str() == item)
+        };
+        let Some(place) = (0..page.names.len()).find(is_it) else {
+            return Some("not there".to_owned());
+        };
+        let reply = self.read(pool, place).await.ok()?;
+        self::page(&reply)?.items.first().map(describe)
+    }
+
+    async fn read(&self, pool: PoolNumber, from: usize) -> Result<Reply, Fault> {
+        let request = Request::ReadPool { pool, from, limit: 1 };
+        call::ask(&self.edge.mailbox, request, None).await
+    }
+}
+
+fn page(reply: &Reply) -> Option<&PoolPage> {
+    match call::answer(reply) {
+        Ok(Answer::Pool(page)) => Some(page),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// A change that somebody asks for.
+struct Asked<'a> {
+    caller: Caller,
+    metadata: &'a MetadataMap,
+    action: Action<'a>,
+}
+
+impl<'a> Asked<'a> {
+    fn new<T>(
+        edge: &Edge,
+        request: &'a tonic::Request<T>,
+        action: Action<'a>,
+    ) -> Result<Self, Fault> {
+        Ok(Self { caller: edge.caller(request)?, metadata: request.metadata(), action })
+    }
+}
+
+fn describe(item: &ItemState) -> String {
+    let ItemState { weight, quantity, retired, .. } = item;
+    let retired = if *retired { ", retired" } else { "" };
+    format!("weight {weight}, quantity {}{retired}", quantity.to_number())
 }
 
 #[tonic::async_trait]
@@ -100,12 +143,16 @@ impl PoolAdmin for PoolAdminService {
         &self,
         request: tonic::Request<v1::CreatePoolRequest>,
     ) -> Result<Response<v1::CreatePoolResponse>, Status> {
+        let (caller, metadata) = (self.edge.caller(&request)?, request.metadata());
+        caller.check_name(&request.get_ref().pool)?;
         let spec = check::pool_spec(request.get_ref())?;
-        let (what, pool) = ("pool created", spec.id.clone());
-        let action = Action { what, pool: pool.as_str(), ..Action::default() };
+        let (pool, change) = (spec.id.clone(), format!("{} items", spec.catalog.items().len()));
+        let action =
+            Action { what: "pool created", pool: pool.as_str(), change, ..Action::default() };
         let new_pool = Request::CreatePool(Box::new(NewPool { spec, secret: None }));
-        let changed = self.change(request.metadata(), new_pool, action).await?;
-        let Changed { lsn, catalog_version } = changed;
+        let created = self.make(metadata, new_pool).await;
+        action.audit(&caller, metadata, created.as_ref().map(|created| created.lsn));
+        let Changed { lsn, catalog_version } = created?;
         Ok(Response::new(v1::CreatePoolResponse { lsn, catalog_version }))
     }
 
@@ -114,25 +161,17 @@ impl PoolAdmin for PoolAdminService {
         request: tonic::Request<v1::UpdateItemRequest>,
     ) -> Result<Response<v1::UpdateItemResponse>, Status> {
         let fields = request.get_ref();
-        let v1::UpdateItemRequest { item_id, actor, reason, .. } = fields;
-        let (pool, change) = (self.pool(&fields.pool)?, check::item_change(fields)?);
-        let action = Action {
-            what: "item updated",
-            pool: pool.id.as_str(),
-            item: item_id,
-            change: audit::change(&change),
-            actor,
-            reason,
+        let v1::UpdateItemRequest { pool, item_id: item, actor, reason, .. } = fields;
+        let action =
+            Action { what: "item updated", pool, item, actor, reason, ..Action::default() };
+        let asked = Asked::new(&self.edge, &request, action)?;
+        let command = |pool, note| {
+            let change = check::item_change(fields)?;
+            let text = audit::change(&change);
+            let item = check::item_id("item_id".to_owned(), item)?;
+            Ok((AdminCommand::UpdateItem { pool, item, change, note }, text))
         };
-        let command = AdminCommand::UpdateItem {
-            pool: pool.number,
-            item: check::item_id("item_id".to_owned(), item_id)?,
-            change,
-            note: check::note(actor, reason)?,
-        };
-        let change = Request::Change(Box::new(command));
-        let Changed { lsn, catalog_version } =
-            self.change(request.metadata(), change, action).await?;
+        let Changed { lsn, catalog_version } = self.change(asked, command).await?;
         Ok(Response::new(v1::UpdateItemResponse { lsn, catalog_version }))
     }
 
@@ -141,21 +180,17 @@ impl PoolAdmin for PoolAdminService {
         request: tonic::Request<v1::AddItemRequest>,
     ) -> Result<Response<v1::AddItemResponse>, Status> {
         let v1::AddItemRequest { pool, item, actor, reason } = request.get_ref();
-        let item = item.as_ref().ok_or_else(|| Fault::invalid("item", "it must be set"))?;
-        let (pool, added) = (self.pool(pool)?, check::catalog_item("item", item)?);
-        let action = Action {
-            what: "item added",
-            pool: pool.id.as_str(),
-            item: &item.item_id,
-            change: format!("quantity {}, weight {}", added.quantity.to_number(), added.weight),
-            actor,
-            reason,
+        let name = item.as_ref().map_or("", |item| &item.item_id);
+        let action =
+            Action { what: "item added", pool, item: name, actor, reason, ..Action::default() };
+        let asked = Asked::new(&self.edge, &request, action)?;
+        let command = |pool, note| {
+            let item = item.as_ref().ok_or_else(|| Fault::invalid("item", "it must be set"))?;
+            let item = check::catalog_item("item", item)?;
+            let text = format!("quantity {}, weight {}", item.quantity.to_number(), item.weight);
+            Ok((AdminCommand::AddItem { pool, item, note }, text))
         };
-        let note = check::note(actor, reason)?;
-        let command = AdminCommand::AddItem { pool: pool.number, item: added, note };
-        let change = Request::Change(Box::new(command));
-        let Changed { lsn, catalog_version } =
-            self.change(request.metadata(), change, action).await?;
+        let Changed { lsn, catalog_version } = self.change(asked, command).await?;
         Ok(Response::new(v1::AddItemResponse { lsn, catalog_version }))
     }
 
@@ -163,18 +198,15 @@ impl PoolAdmin for PoolAdminService {
         &self,
         request: tonic::Request<v1::RetireItemRequest>,
     ) -> Result<Response<v1::RetireItemResponse>, Status> {
-        let v1::RetireItemRequest { pool, item_id, actor, reason } = request.get_ref();
-        let pool = self.pool(pool)?;
-        let (what, change) = ("item retired", String::new());
-        let action = Action { what, pool: pool.id.as_str(), item: item_id, change, actor, reason };
-        let command = AdminCommand::RetireItem {
-            pool: pool.number,
-            item: check::item_id("item_id".to_owned(), item_id)?,
-            note: check::note(actor, reason)?,
+        let v1::RetireItemRequest { pool, item_id: item, actor, reason } = request.get_ref();
+        let action =
+            Action { what: "item retired", pool, item, actor, reason, ..Action::default() };
+        let asked = Asked::new(&self.edge, &request, action)?;
+        let command = |pool, note| {
+            let item = check::item_id("item_id".to_owned(), item)?;
+            Ok((AdminCommand::RetireItem { pool, item, note }, String::new()))
         };
-        let change = Request::Change(Box::new(command));
-        let Changed { lsn, catalog_version } =
-            self.change(request.metadata(), change, action).await?;
+        let Changed { lsn, catalog_version } = self.change(asked, command).await?;
         Ok(Response::new(v1::RetireItemResponse { lsn, catalog_version }))
     }
 
@@ -183,8 +215,9 @@ impl PoolAdmin for PoolAdminService {
         request: tonic::Request<v1::PausePoolRequest>,
     ) -> Result<Response<v1::PausePoolResponse>, Status> {
         let v1::PausePoolRequest { pool, actor, reason } = request.get_ref();
-        let status = (pool.as_str(), PoolStatus::Paused);
-        let changed = self.set_status(request.metadata(), status, (actor, reason)).await?;
+        let action = Action { what: "pool paused", pool, actor, reason, ..Action::default() };
+        let asked = Asked::new(&self.edge, &request, action)?;
+        let changed = self.set_status(asked, PoolStatus::Paused).await?;
         let Changed { lsn, catalog_version } = changed;
         Ok(Response::new(v1::PausePoolResponse { lsn, catalog_version }))
     }
@@ -194,8 +227,9 @@ impl PoolAdmin for PoolAdminService {
         request: tonic::Request<v1::ResumePoolRequest>,
     ) -> Result<Response<v1::ResumePoolResponse>, Status> {
         let v1::ResumePoolRequest { pool, actor, reason } = request.get_ref();
-        let status = (pool.as_str(), PoolStatus::Active);
-        let changed = self.set_status(request.metadata(), status, (actor, reason)).await?;
+        let action = Action { what: "pool resumed", pool, actor, reason, ..Action::default() };
+        let asked = Asked::new(&self.edge, &request, action)?;
+        let changed = self.set_status(asked, PoolStatus::Active).await?;
         let Changed { lsn, catalog_version } = changed;
         Ok(Response::new(v1::ResumePoolResponse { lsn, catalog_version }))
     }
@@ -207,8 +241,9 @@ impl PoolAdmin for PoolAdminService {
         let v1::ClosePoolRequest { pool, actor, reason } = request.get_ref();
         // What cannot be undone is not done to a pool that was not named.
         PoolId::new(pool).map_err(|error| Fault::invalid("pool", error))?;
-        let status = (pool.as_str(), PoolStatus::Closed);
-        let changed = self.set_status(request.metadata(), status, (actor, reason)).await?;
+        let action = Action { what: "pool closed", pool, actor, reason, ..Action::default() };
+        let asked = Asked::new(&self.edge, &request, action)?;
+        let changed = self.set_status(asked, PoolStatus::Closed).await?;
         let Changed { lsn, catalog_version } = changed;
         Ok(Response::new(v1::ClosePoolResponse { lsn, catalog_version }))
     }
@@ -217,6 +252,7 @@ impl PoolAdmin for PoolAdminService {
         &self,
         request: tonic::Request<v1::TakeSnapshotRequest>,
     ) -> Result<Response<v1::TakeSnapshotResponse>, Status> {
+        let caller = self.edge.caller(&request)?;
         let deadline = check::deadline(request.metadata());
         let patience = deadline.map_or(SNAPSHOT_PATIENCE, |deadline| {
             deadline.saturating_duration_since(Instant::now())
@@ -225,7 +261,7 @@ impl PoolAdmin for PoolAdminService {
         let taken = tokio::task::spawn_blocking(move || handle.take_snapshot(patience)).await;
         let taken = taken.unwrap_or(Err(Refusal::OutcomeUnknown)).map_err(Fault::from);
         let action = Action { what: "snapshot taken", ..Action::default() };
-        action.audit(taken.as_ref().map(|taken| taken.lsn));
+        action.audit(&caller, request.metadata(), taken.as_ref().map(|taken| taken.lsn));
         let taken = taken?;
         Ok(Response::new(v1::TakeSnapshotResponse {
             lsn: taken.lsn,
@@ -239,6 +275,7 @@ impl PoolAdmin for PoolAdminService {
         &self,
         request: tonic::Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        self.edge.caller(&request)?;
         let (Edge { mailbox, meter, .. }, info) = (&self.edge, &self.info);
         let handle = &mailbox.handle;
         let deadline = check::deadline(request.metadata());
@@ -291,6 +328,7 @@ impl PoolAdmin for PoolAdminService {
         &self,
         request: tonic::Request<v1::WatchLogRequest>,
     ) -> Result<Response<Self::WatchLogStream>, Status> {
+        let caller = self.edge.caller(&request)?;
         let deadline = check::deadline(request.metadata());
         let v1::WatchLogRequest { after_sequence, backlog } = request.into_inner();
         let (backlog, ring) = (check::backlog(backlog)?, &self.info.log);
@@ -299,16 +337,22 @@ impl PoolAdmin for PoolAdminService {
             _ => ring.place_after(after_sequence),
         };
         let source = LogSource::new(ring.clone(), next);
-        Ok(Response::new(Messages::new(&self.edge, deadline, source)?))
+        Ok(Response::new(Messages::new(&self.edge, caller, deadline, source)?))
     }
 
     async fn backup(
         &self,
         request: tonic::Request<v1::BackupRequest>,
     ) -> Result<Response<BackupStream>, Status> {
+        let caller = self.edge.caller(&request)?;
         let deadline = check::deadline(request.metadata());
         let options = check::backup_options(*request.get_ref(), self.info.backup_secrets)?;
         let version = self.info.version;
-        Ok(Response::new(self.backups.begin(&self.edge, options, version, deadline).await?))
+        let begun = self.backups.begin(&self.edge, options, version, deadline).await;
+        // It takes the whole log away, perhaps with the secrets of the pools.
+        let action = Action { what: "backup begun", ..Action::default() };
+        let lsn = self.edge.mailbox.handle.durable_lsn();
+        action.audit(&caller, request.metadata(), begun.as_ref().map(|_| lsn));
+        Ok(Response::new(begun?))
     }
 }

@@ -1,8 +1,15 @@
 //! One line of the log for each administrator's change: who did what to which pool, why, and where it
 //! stands in the log of records. One that the state refuses leaves a line, too.
+//!
+//! The lines have a target of their own, and are written whatever the level of the log.
 use rewardpool_core::command::{ItemChange, QuantityChange};
+use tonic::metadata::MetadataMap;
 
+use crate::auth::Caller;
 use crate::convert::Fault;
+
+/// The target of the lines.
+pub(crate) const TARGET: &str = "audit";
 
 /// What an administrator asks for. Every text was checked; empty ones are left out of the line.
 #[derive(Debug, Default)]
@@ -15,7 +22,11 @@ pub(super) struct Action<'a> {
     pub(super) item: &'a str,
     /// The change, where the names alone do not say it.
     pub(super) change: String,
-    /// Who asks.
+    /// How the item, or the pool, was just before.
+    pub(super) before: String,
+    /// And just after.
+    pub(super) after: String,
+    /// Who asks, as the record has it.
     pub(super) actor: &'a str,
     /// Why.
     pub(super) reason: &'a str,
@@ -23,19 +34,36 @@ pub(super) struct Action<'a> {
 
 impl Action<'_> {
     /// Writes the line about what became of it: the position of its record, or why there is none.
-    pub(super) fn audit(&self, lsn: Result<u64, &Fault>) {
-        let known = |text| Some(text).filter(|text: &&str| !text.is_empty());
+    pub(super) fn audit(&self, caller: &Caller, metadata: &MetadataMap, lsn: Result<u64, &Fault>) {
+        let Self { what, before, after, .. } = self;
         let (pool, item, change) = (known(self.pool), known(self.item), known(&self.change));
-        let (actor, reason) = (known(self.actor), known(self.reason));
-        let what = self.what;
+        let (before, after) = (known(before), known(after));
+        let (principal, actor) = (known(caller.name()), known(self.actor));
+        let reason = known(self.reason);
+        let peer = caller.peer().map(tracing::field::display);
+        let request_id = metadata.get("x-request-id").and_then(|id| id.to_str().ok());
         match lsn {
-            Ok(lsn) => tracing::info!(pool, item, change, actor, reason, lsn, "{what}"),
+            Ok(lsn) => tracing::info!(
+                target: TARGET,
+                principal, pool, item, change, before, after, actor, reason, lsn, request_id, peer,
+                "{what}"
+            ),
             Err(fault) => {
                 let refused = fault.reason;
-                tracing::info!(pool, item, change, actor, reason, refused, "{what}: refused");
+                tracing::info!(
+                    target: TARGET,
+                    principal, pool, item, change, before, actor, reason, refused, request_id,
+                    peer,
+                    "{what}: refused"
+                );
             }
         }
     }
+}
+
+/// Leaves out what says nothing.
+fn known(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// A change of an item as people write it: `quantity +50, weight 3`.

@@ -14,10 +14,11 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tonic::Code;
-use tonic::transport::server::TcpConnectInfo;
 use tower::{Layer, Service};
 use tracing::Span;
 use tracing::field::Empty;
+
+use crate::auth::Peer;
 
 /// The header with the id of a call.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -243,12 +244,16 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Answering<S::Future> {
+    fn call(&mut self, mut request: Request<B>) -> Answering<S::Future> {
         let path = request.uri().path();
         let found = METHODS.iter().position(|method| method.path == path);
         let method = found.unwrap_or(METHODS.len() - 1);
         let id = self.calls.request_id(request.headers());
         let span = span(&METHODS[method], &request, &id);
+        if METHODS[method].caller == Caller::Administrator {
+            // The trace of what administrators do has it, too.
+            request.headers_mut().insert(REQUEST_ID, id.clone());
+        }
         let call = Arc::clone(&self.calls).begin(method);
         let answer = span.in_scope(|| self.inner.call(request));
         Answering { answer, span, rest: Some((id, call)) }
@@ -265,8 +270,8 @@ fn span<B>(method: &Method, request: &Request<B>, id: &HeaderValue) -> Span {
     };
     if !span.is_disabled() {
         span.record("id", id.to_str().unwrap_or(""));
-        let peer = request.extensions().get::<TcpConnectInfo>();
-        if let Some(address) = peer.and_then(TcpConnectInfo::remote_addr) {
+        let peer = request.extensions().get::<Peer>();
+        if let Some(address) = peer.and_then(|peer| peer.address) {
             span.record("peer", tracing::field::display(address));
         }
     }

@@ -2,6 +2,7 @@
 //! clamped.
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
 use rewardpool_core::catalog::{Catalog, CatalogError, CatalogItem};
 use rewardpool_core::command::{
     DrawCommand, DrawCount, DrawMode, ItemChange, KeyHash, KeyLimits, Note, PoolSpec,
@@ -18,18 +19,22 @@ use rewardpool_proto::v1::update_item_request::Quantity as QuantityField;
 use tonic::metadata::MetadataMap;
 
 use super::Mailbox;
+use crate::auth::Caller;
 use crate::convert::Fault;
 use crate::log_ring::LINES_MAX;
 
 /// The pool that an empty name means when there are several.
 const DEFAULT_POOL: &str = "default";
 
+/// The header that says how long the client waits.
+const TIMEOUT: &str = "grpc-timeout";
+
 const PAGE_DEFAULT: usize = 1000;
 /// Most entries of a page: they fit into 1 MiB with the longest names.
 pub(super) const PAGE_MAX: usize = 5000;
 
 /// The pool of a request.
-pub(super) fn pool(mailbox: &impl Mailbox, name: &str) -> Result<PoolNumber, Fault> {
+fn pool(mailbox: &impl Mailbox, name: &str) -> Result<PoolNumber, Fault> {
     if name.is_empty() {
         let found = mailbox.only_pool().or_else(|| mailbox.pool(DEFAULT_POOL));
         return found.ok_or_else(|| {
@@ -47,6 +52,22 @@ pub(super) fn pool(mailbox: &impl Mailbox, name: &str) -> Result<PoolNumber, Fau
         }
         (None, Err(error)) => Err(Fault::invalid("pool", error)),
     }
+}
+
+/// The pool of a request, when its caller may use it.
+pub(super) fn pool_for(
+    caller: &Caller,
+    mailbox: &impl Mailbox,
+    name: &str,
+) -> Result<PoolNumber, Fault> {
+    if !name.is_empty() {
+        // First, so that nobody learns which names there are.
+        caller.check_name(name)?;
+        return pool(mailbox, name);
+    }
+    let number = pool(mailbox, name)?;
+    caller.check_number(mailbox, number)?;
+    Ok(number)
 }
 
 /// The draw that a request asks for, from this pool.
@@ -154,7 +175,7 @@ pub(super) fn backup_options(
 }
 
 /// Who asks for a change and why.
-pub(super) fn note(actor: &str, reason: &str) -> Result<Note, Fault> {
+pub(crate) fn note(actor: &str, reason: &str) -> Result<Note, Fault> {
     Note::new(actor, reason).ok_or_else(|| {
         let field = if Note::new(actor, "").is_none() { "actor" } else { "reason" };
         let rule = format!("it has at most {NOTE_BYTES_MAX} bytes and no control characters");
@@ -239,8 +260,13 @@ pub(super) fn item_change(request: &v1::UpdateItemRequest) -> Result<ItemChange,
 
 /// The moment after which the client does not wait any more.
 pub(super) fn deadline(metadata: &MetadataMap) -> Option<Instant> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let text = metadata.get(TIMEOUT)?.to_str().ok()?;
     Instant::now().checked_add(timeout(text)?)
+}
+
+/// How long the client waits.
+pub(super) fn timeout_of(headers: &HeaderMap) -> Option<Duration> {
+    timeout(headers.get(TIMEOUT)?.to_str().ok()?)
 }
 
 /// Reads a `grpc-timeout`: at most 8 digits and a unit.

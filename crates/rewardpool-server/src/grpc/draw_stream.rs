@@ -8,11 +8,13 @@ use rewardpool_proto::v1::draw_stream_response::Answer;
 
 use super::stream::{Ask, Dialect};
 use super::{Mailbox, answer, check};
+use crate::auth::Caller;
 use crate::convert::Fault;
 
 /// One stream of a client.
 pub(crate) struct DrawStreamDialect<M> {
     mailbox: M,
+    caller: Caller,
     accepted: Option<v1::DrawRequest>,
     /// The last name that was looked up. Numbers of pools never change; what an empty name means
     /// does.
@@ -20,14 +22,14 @@ pub(crate) struct DrawStreamDialect<M> {
 }
 
 impl<M: Mailbox> DrawStreamDialect<M> {
-    pub(super) fn new(mailbox: M) -> Self {
-        Self { mailbox, accepted: None, last_pool: None }
+    pub(super) fn new(mailbox: M, caller: Caller) -> Self {
+        Self { mailbox, caller, accepted: None, last_pool: None }
     }
 
     fn command(&mut self, request: v1::DrawRequest) -> Result<DrawCommand, Fault> {
         let pool = match &self.last_pool {
             Some((name, number)) if *name == request.pool => *number,
-            Some(_) | None => check::pool(&self.mailbox, &request.pool)?,
+            Some(_) | None => check::pool_for(&self.caller, &self.mailbox, &request.pool)?,
         };
         let command = check::draw(pool, &request)?;
         let known = self.last_pool.as_ref().is_some_and(|(name, _)| *name == request.pool);

@@ -75,9 +75,14 @@ impl RewardPool for RewardPoolService {
         request: tonic::Request<v1::DrawRequest>,
     ) -> Result<Response<Encoded<v1::DrawResponse>>, Status> {
         let deadline = check::deadline(request.metadata());
+        let caller = self.edge.caller(&request)?;
         let request = request.into_inner();
-        let pool = check::pool(&self.edge.mailbox, &request.pool)?;
-        let request = Request::Draw(check::draw(pool, &request)?);
+        let pool = check::pool_for(&caller, &self.edge.mailbox, &request.pool)?;
+        let command = check::draw(pool, &request)?;
+        if let Some(mut allowance) = caller.allowance() {
+            caller.admit(&mut allowance, command.count.number())?;
+        }
+        let request = Request::Draw(command);
         let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
         Ok(Response::new(drawn(&reply)?))
     }
@@ -87,9 +92,11 @@ impl RewardPool for RewardPoolService {
         request: tonic::Request<Streaming<v1::DrawRequest>>,
     ) -> Result<Response<Self::DrawStreamStream>, Status> {
         let deadline = check::deadline(request.metadata());
+        let caller = self.edge.caller(&request)?;
         let Edge { mailbox, stopping, .. } = self.edge.clone();
-        let dialect = DrawStreamDialect::new(mailbox.clone());
-        let answers = Answers::new(mailbox, dialect, request.into_inner(), deadline, stopping);
+        let dialect = DrawStreamDialect::new(mailbox.clone(), caller.clone());
+        let requests = request.into_inner();
+        let answers = Answers::new(mailbox, dialect, caller, requests, deadline, stopping);
         Ok(Response::new(Box::new(answers)))
     }
 
@@ -98,8 +105,9 @@ impl RewardPool for RewardPoolService {
         request: tonic::Request<v1::GetStateRequest>,
     ) -> Result<Response<v1::GetStateResponse>, Status> {
         let deadline = check::deadline(request.metadata());
+        let caller = self.edge.caller(&request)?;
         let request = request.into_inner();
-        let pool = check::pool(&self.edge.mailbox, &request.pool)?;
+        let pool = check::pool_for(&caller, &self.edge.mailbox, &request.pool)?;
         let page = Page::new(request.page_size, &request.page_token)?;
         let request = Request::ReadPool { pool, from: page.from, limit: page.limit };
         let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
@@ -114,6 +122,7 @@ impl RewardPool for RewardPoolService {
         request: tonic::Request<v1::ListPoolsRequest>,
     ) -> Result<Response<v1::ListPoolsResponse>, Status> {
         let deadline = check::deadline(request.metadata());
+        self.edge.caller(&request)?;
         let request = request.into_inner();
         let page = Page::new(request.page_size, &request.page_token)?;
         let request = Request::ReadPools { from: page.from, limit: page.limit };
@@ -129,8 +138,9 @@ impl RewardPool for RewardPoolService {
         request: tonic::Request<v1::GetDrawRequest>,
     ) -> Result<Response<Encoded<v1::DrawResponse>>, Status> {
         let deadline = check::deadline(request.metadata());
+        let caller = self.edge.caller(&request)?;
         let request = request.into_inner();
-        let pool = check::pool(&self.edge.mailbox, &request.pool)?;
+        let pool = check::pool_for(&caller, &self.edge.mailbox, &request.pool)?;
         let key = check::key(&request.idempotency_key)?;
         let request = Request::FindDraw { pool, key };
         let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
@@ -142,12 +152,13 @@ impl RewardPool for RewardPoolService {
         request: tonic::Request<v1::WatchStateRequest>,
     ) -> Result<Response<Self::WatchStateStream>, Status> {
         let deadline = check::deadline(request.metadata());
+        let caller = self.edge.caller(&request)?;
         let request = request.into_inner();
-        let pool = check::pool(&self.edge.mailbox, &request.pool)?;
+        let pool = check::pool_for(&caller, &self.edge.mailbox, &request.pool)?;
         let interval = check::interval(request.interval_ms)?;
         let size = if request.page_size == 0 { WATCHED_ITEMS } else { request.page_size };
         let page = Page::new(size, &request.page_token)?;
-        let source = StateSource::new(self.edge.clone(), pool, page, interval);
-        Ok(Response::new(Messages::new(&self.edge, deadline, source)?))
+        let source = StateSource::new(self.edge.clone(), pool, page, interval).for_caller(&caller);
+        Ok(Response::new(Messages::new(&self.edge, caller, deadline, source)?))
     }
 }

@@ -1,12 +1,14 @@
 //! The gRPC services. Each request is checked here, at the edge, and becomes a request of the
 //! engine in the vocabulary of the core; what comes back is turned into messages.
 mod admin;
+mod admission;
 mod answer;
-mod audit;
+pub(crate) mod audit;
 mod backup;
 pub(crate) mod call;
 mod calls;
 mod check;
+mod deadline;
 mod draw_stream;
 mod draws;
 #[cfg(test)]
@@ -25,11 +27,15 @@ use rewardpool_engine::{Handle, RecoveryReport, Refusal, Submission};
 use tokio::sync::{Semaphore, watch as watch_channel};
 
 use crate::activity::Meter;
+use crate::auth::{Caller, Peer};
+use crate::convert::Fault;
 use crate::log_ring::LogRing;
 
 pub(crate) use self::admin::PoolAdminService;
-
+pub(crate) use self::admission::AdmissionLayer;
 pub(crate) use self::calls::{CallCounts, CallLayer, Calls};
+pub(crate) use self::check::note;
+pub(crate) use self::deadline::DeadlineLayer;
 pub(crate) use self::draws::RewardPoolService;
 use self::replies::Replies;
 pub(crate) use self::seed::SeedService;
@@ -44,6 +50,8 @@ pub(crate) struct Edge {
     pub(crate) stopping: watch_channel::Receiver<bool>,
     /// How busy the service is.
     pub(crate) meter: Arc<Meter>,
+    /// Whether a guard stands before the services and tells who calls.
+    is_guarded: bool,
     /// One permit for each more who may watch.
     watchers: Arc<Semaphore>,
 }
@@ -61,7 +69,25 @@ impl Edge {
     ) -> Self {
         meter.tick();
         let watchers = Arc::new(Semaphore::new(watch::WATCHERS_MAX));
-        Self { mailbox: EngineMailbox::new(handle, calls), stopping, meter, watchers }
+        let mailbox = EngineMailbox::new(handle, calls);
+        Self { mailbox, stopping, meter, is_guarded: false, watchers }
+    }
+
+    /// The same edge behind a guard.
+    #[must_use]
+    pub(crate) fn guarded(mut self) -> Self {
+        self.is_guarded = true;
+        self
+    }
+
+    /// Who makes this call. Behind a guard, a call that it did not see has no caller.
+    pub(super) fn caller<T>(&self, request: &tonic::Request<T>) -> Result<Caller, Fault> {
+        let extensions = request.extensions();
+        match extensions.get::<Caller>() {
+            Some(caller) => Ok(caller.clone()),
+            None if self.is_guarded => Err(Fault::unauthenticated()),
+            None => Ok(Caller::anybody(extensions.get::<Peer>().and_then(|peer| peer.address))),
+        }
     }
 }
 

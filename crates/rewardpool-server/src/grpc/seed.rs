@@ -9,6 +9,7 @@ use tonic::{Response, Status, Streaming};
 
 use super::stream::{Answers, Ask, Dialect};
 use super::{Edge, EngineMailbox, Mailbox, answer, call, check};
+use crate::auth::Caller;
 use crate::convert::{Fault, item_name};
 
 /// Largest state that is sent: what clients accept unless they are set up otherwise.
@@ -41,7 +42,8 @@ impl RewardPoolService for SeedService {
         request: tonic::Request<seed::GetStateRequest>,
     ) -> Result<Response<seed::GetStateResponse>, Status> {
         let deadline = check::deadline(request.metadata());
-        let pool = check::pool(&self.edge.mailbox, "")?;
+        let caller = self.edge.caller(&request)?;
+        let pool = check::pool_for(&caller, &self.edge.mailbox, "")?;
         let (mut items, mut bytes, mut from) = (Vec::new(), 0, 0);
         loop {
             // In pages, so that a large pool does not hold up the draws.
@@ -63,9 +65,11 @@ impl RewardPoolService for SeedService {
         request: tonic::Request<Streaming<seed::DrawRequest>>,
     ) -> Result<Response<Self::DrawStream>, Status> {
         let deadline = check::deadline(request.metadata());
+        let caller = self.edge.caller(&request)?;
         let Edge { mailbox, stopping, .. } = self.edge.clone();
-        let dialect = SeedDialect::new(mailbox.clone());
-        let answers = Answers::new(mailbox, dialect, request.into_inner(), deadline, stopping);
+        let dialect = SeedDialect::new(mailbox.clone(), caller.clone());
+        let requests = request.into_inner();
+        let answers = Answers::new(mailbox, dialect, caller, requests, deadline, stopping);
         Ok(Response::new(Box::new(answers)))
     }
 }
@@ -93,13 +97,14 @@ fn append_items(
 /// One stream of a client: one message for each draw.
 pub(crate) struct SeedDialect<M> {
     mailbox: M,
+    caller: Caller,
     /// Draws of the present request that are not asked for yet.
     left: u32,
 }
 
 impl<M> SeedDialect<M> {
-    pub(super) fn new(mailbox: M) -> Self {
-        Self { mailbox, left: 0 }
+    pub(super) fn new(mailbox: M, caller: Caller) -> Self {
+        Self { mailbox, caller, left: 0 }
     }
 }
 
@@ -116,7 +121,7 @@ impl<M: Mailbox + Unpin> Dialect for SeedDialect<M> {
         let part = self.left.min(DRAW_COUNT_MAX.into());
         let count = DrawCount::new(part.into())?;
         self.left -= part;
-        let pool = check::pool(&self.mailbox, "");
+        let pool = check::pool_for(&self.caller, &self.mailbox, "");
         let command = |pool| DrawCommand { pool, count, mode: DrawMode::BestEffort, key: None };
         Some(Ask { count: count.number(), command: pool.map(command).map_err(Box::new) })
     }

@@ -22,6 +22,7 @@ use tonic::{Code, Status};
 use super::Mailbox;
 use super::call::{RETRY_EVERY, give_up_at};
 use super::replies::SinglePort;
+use crate::auth::{Allowance, Caller};
 use crate::convert::Fault;
 
 /// Most bundles of a stream that wait for their answers to leave.
@@ -38,8 +39,11 @@ pub(crate) struct Ask {
     /// How many draws it is about.
     pub(crate) count: u16,
     /// What the engine is asked.
-    pub(crate) command: Result<DrawCommand, Box<Fault>>,
+    pub(crate) command: AskedCommand,
 }
+
+/// A command, or why it is not possible.
+type AskedCommand = Result<DrawCommand, Box<Fault>>;
 
 /// How the messages of an interface are read and written.
 pub(crate) trait Dialect: Unpin {
@@ -96,6 +100,9 @@ struct Held {
 pub(crate) struct Answers<M, D, S> {
     mailbox: M,
     dialect: D,
+    caller: Caller,
+    /// What the caller may draw. `None` without quotas.
+    allowance: Option<Allowance>,
     requests: S,
     deadline: Option<Instant>,
     stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -118,6 +125,7 @@ where
     pub(super) fn new(
         mailbox: M,
         dialect: D,
+        caller: Caller,
         requests: S,
         deadline: Option<Instant>,
         mut stopping: watch::Receiver<bool>,
@@ -129,6 +137,8 @@ where
         Self {
             mailbox,
             dialect,
+            allowance: caller.allowance(),
+            caller,
             requests,
             deadline,
             stopped,
@@ -226,7 +236,7 @@ where
         let mut submission = self.submission(port);
         let mut draws = 0;
         loop {
-            let fault = match ask.command {
+            let fault = match self.admit(ask.command) {
                 Ok(command) => {
                     submission.push(Request::Draw(command));
                     draws += command.count.as_usize();
@@ -256,6 +266,15 @@ where
             self.submit(submission, give_up_at(self.deadline));
         }
         true
+    }
+
+    /// Refuses a draw for which the caller's quota has no room.
+    fn admit(&mut self, command: AskedCommand) -> AskedCommand {
+        let (Ok(draw), Some(allowance)) = (&command, &mut self.allowance) else { return command };
+        match self.caller.admit(allowance, draw.count.number()) {
+            Ok(()) => command,
+            Err(fault) => Err(Box::new(fault)),
+        }
     }
 
     fn submission(&mut self, port: Arc<SinglePort>) -> Submission {

@@ -44,9 +44,10 @@ impl WalStream for WalStreamService {
         request: tonic::Request<v1::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let deadline = check::deadline(request.metadata());
+        let caller = self.edge.caller(&request)?;
         let handle = self.edge.mailbox.handle.clone();
         let pieces = on_thread(move || LogPieces::open(handle, request.get_ref())).await??;
-        Ok(Response::new(Messages::new(&self.edge, deadline, pieces)?))
+        Ok(Response::new(Messages::new(&self.edge, caller, deadline, pieces)?))
     }
 }
 

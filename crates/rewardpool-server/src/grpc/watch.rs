@@ -16,6 +16,7 @@ use tonic::Status;
 
 use super::check::Page;
 use super::{Edge, call, draws};
+use crate::auth::Caller;
 use crate::convert::Fault;
 use crate::log_ring::{Found, Line, LogRing};
 
@@ -46,6 +47,7 @@ struct Made<S: Source> {
 
 struct Rest<S> {
     source: S,
+    caller: Caller,
     deadline: Option<Instant>,
     stopping: watch::Receiver<bool>,
     _permit: OwnedSemaphorePermit,
@@ -53,10 +55,16 @@ struct Rest<S> {
 
 impl<S: Source> Messages<S> {
     /// A stream, unless there are too many.
-    pub(super) fn new(edge: &Edge, deadline: Option<Instant>, source: S) -> Result<Self, Fault> {
+    pub(super) fn new(
+        edge: &Edge,
+        caller: Caller,
+        deadline: Option<Instant>,
+        source: S,
+    ) -> Result<Self, Fault> {
         let permit = edge.watchers.clone().try_acquire_owned();
         let permit = permit.map_err(|_| Fault::too_many_watchers())?;
-        let rest = Rest { source, deadline, stopping: edge.stopping.clone(), _permit: permit };
+        let rest =
+            Rest { source, caller, deadline, stopping: edge.stopping.clone(), _permit: permit };
         Ok(Self { next: Box::pin(rest.make()) })
     }
 }
@@ -80,6 +88,8 @@ impl<S: Source> Rest<S> {
             () = expired => Err(Status::deadline_exceeded("the deadline of the stream passed")),
             message = source.next() => message.transpose()?,
         };
+        // Whoever lost their token in the meantime is shown nothing more.
+        let message = self.caller.check_still().map_err(Status::from).and(message);
         let rest = message.is_ok().then_some(self);
         Some(Made { message, rest })
     }
@@ -106,6 +116,8 @@ pub(crate) struct StateSource {
     pool: PoolNumber,
     page: Page,
     ticks: Interval,
+    /// Whether the whole service is shown, too.
+    shows_service: bool,
 }
 
 impl StateSource {
@@ -113,7 +125,14 @@ impl StateSource {
         let mut ticks = time::interval(every);
         // A client that was slow gets the next one in its turn, and none in a hurry.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        Self { edge, pool, page, ticks }
+        Self { edge, pool, page, ticks, shows_service: true }
+    }
+
+    /// The same for this caller: how busy the whole service is does not concern who is bound to some
+    /// of its pools.
+    pub(super) fn for_caller(mut self, caller: &Caller) -> Self {
+        self.shows_service = !caller.is_bound();
+        self
     }
 
     async fn look(&self) -> Result<v1::WatchStateResponse, Fault> {
@@ -128,7 +147,7 @@ impl StateSource {
             unreachable!("a read of a pool is answered by a pool")
         };
         let state = Some(draws::state(self.page, found)?);
-        Ok(v1::WatchStateResponse { state, activity: Some(meter.activity()) })
+        Ok(v1::WatchStateResponse { state, activity: self.shows_service.then(|| meter.activity()) })
     }
 }
 

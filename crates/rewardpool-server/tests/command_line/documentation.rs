@@ -251,6 +251,20 @@ fn what_a_service_answers_is_as_documented() {
 }
 
 #[test]
+fn what_is_told_of_tokens_is_as_documented() {
+    let (page, service) = (page(), Service::start(CONFIG));
+    let json = |words: &str| service.run(&format!("{words} -o json")).good().json();
+    let new = [
+        "token new --name a --role drawer --role reader --pool summer --expires 90d",
+        "token new --name b --role admin --draws-per-second 5 --streams 2",
+        "token new --name c --role reader --certificate c.example",
+    ];
+    compare(&page, "token new", &new.map(json));
+    compare(&page, "token ls", &[json("token ls")]);
+    compare(&page, "token revoke", &[json("token revoke a")]);
+}
+
+#[test]
 fn what_is_told_of_a_configuration_is_as_documented() {
     let (page, service) = (page(), Service::start(CONFIG));
     let run = |words: &str| service.run(&format!("{words} -o json"));

@@ -4,7 +4,7 @@ use super::super::fake::FakeMailbox;
 use super::*;
 
 fn counts(count: i32) -> Vec<u16> {
-    let mut dialect = SeedDialect::new(FakeMailbox::new(&["a"], 0));
+    let mut dialect = SeedDialect::new(FakeMailbox::new(&["a"], 0), Caller::anybody(None));
     assert!(dialect.next().is_none());
     dialect.accept(seed::DrawRequest { count });
     std::iter::from_fn(|| dialect.next())
@@ -30,7 +30,7 @@ fn a_count_is_split_into_commands() {
 
 #[test]
 fn each_refused_draw_has_its_message() {
-    let mut dialect = SeedDialect::new(FakeMailbox::new(&[], 0));
+    let mut dialect = SeedDialect::new(FakeMailbox::new(&[], 0), Caller::anybody(None));
     dialect.accept(seed::DrawRequest { count: 3 });
     let ask = dialect.next().unwrap();
     let fault = ask.command.unwrap_err();

@@ -23,9 +23,16 @@ impl Client {
     fn new(mailbox: &FakeMailbox) -> Self {
         let (requests, received) = mpsc::channel(1 << 16);
         let (stopping, stopping_seen) = watch::channel(false);
-        let dialect = DrawStreamDialect::new(mailbox.clone());
+        let dialect = DrawStreamDialect::new(mailbox.clone(), Caller::anybody(None));
         let received = ReceiverStream::new(received);
-        let answers = Answers::new(mailbox.clone(), dialect, received, None, stopping_seen);
+        let answers = Answers::new(
+            mailbox.clone(),
+            dialect,
+            Caller::anybody(None),
+            received,
+            None,
+            stopping_seen,
+        );
         Self { requests, answers, stopping }
     }
 
