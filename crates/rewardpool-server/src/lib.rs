@@ -2,5 +2,6 @@
 pub mod config;
 pub mod convert;
 mod grpc;
+mod notify;
 pub mod serve;
 pub mod telemetry;

@@ -34,6 +34,7 @@ use crate::config::{Config, PoolConfig, RecordFormat, Scheduling, StorageKind, W
 use crate::grpc::{
     Edge, EngineMailbox, PoolAdminService, RewardPoolService, SeedService, StatusInfo,
 };
+use crate::notify;
 
 /// Streams of one connection at the same time.
 const STREAMS_MAX: u32 = 128;
@@ -262,7 +263,9 @@ impl Service {
         }
         let Some(listener) = &self.listener else {
             tracing::info!("ready without a gRPC server");
+            notify::tell(notify::State::Ready);
             stop.await;
+            notify::tell(notify::State::Stopping);
             return Ok(());
         };
         let incoming = incoming(listener).map_err(ServeError::Start)?;
@@ -281,12 +284,15 @@ impl Service {
         if let Some(address) = self.address {
             tracing::info!(%address, "listening");
         }
+        // Connections wait in the listener's queue already.
+        notify::tell(notify::State::Ready);
         tokio::select! {
             biased;
             served = &mut server => return served.map_err(ServeError::Server),
             () = stop => {}
         }
         tracing::info!("stopping");
+        notify::tell(notify::State::Stopping);
         set_health(&health, ServingStatus::NotServing).await;
         stopping.send_replace(true);
         if let Ok(served) = tokio::time::timeout(self.drain_timeout, server).await {
