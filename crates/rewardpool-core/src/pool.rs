@@ -31,6 +31,10 @@ struct Stock {
 /// How many draws of a command are chosen ahead of the one whose unit is taken, at most. Their
 /// reads of memory overlap.
 const AHEAD_MAX: usize = 16;
+/// How many outcomes of the log are read ahead of the one that is taken.
+const READ_AHEAD: usize = 32;
+/// The stock of so many items stays in the nearest cache.
+const CACHED_ITEMS: usize = 2048;
 
 /// What only changes read and write of an item.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +141,8 @@ struct Sums {
     listed_weight: u64,
     /// Weights of all items that are available.
     available_weight: u64,
+    /// Items that are available.
+    available_items: u64,
 }
 
 /// What the awards of one command change in the sums, gathered aside: the sums themselves would
@@ -163,6 +169,7 @@ impl Sums {
         self.unlimited = self.unlimited.wrapping_add(part.unlimited);
         self.listed_weight = self.listed_weight.wrapping_add(part.listed_weight);
         self.available_weight = self.available_weight.wrapping_add(part.available_weight);
+        self.available_items = self.available_items.wrapping_add(part.available_items);
     }
 
     fn subtract(&mut self, index: ItemIndex, item: &Item) {
@@ -172,6 +179,7 @@ impl Sums {
         self.unlimited = self.unlimited.wrapping_sub(part.unlimited);
         self.listed_weight = self.listed_weight.wrapping_sub(part.listed_weight);
         self.available_weight = self.available_weight.wrapping_sub(part.available_weight);
+        self.available_items = self.available_items.wrapping_sub(part.available_items);
     }
 
     /// What one item adds to the sums.
@@ -193,6 +201,7 @@ impl Sums {
             unlimited: u64::from(units.is_none()),
             listed_weight: if item.retired { 0 } else { item.weight },
             available_weight: item.effective_weight(),
+            available_items: u64::from(item.effective_weight() > 0),
         }
     }
 }
@@ -433,6 +442,7 @@ impl Pool {
     fn sell_out(&mut self, item: ItemIndex) {
         let weight = self.terms[item.as_usize()].weight_and_retired & !RETIRED;
         self.sums.available_weight -= weight;
+        self.sums.available_items -= 1;
         if let Some(selector) = &mut self.selector {
             selector.set(item, 0);
         }
@@ -448,19 +458,39 @@ impl Pool {
         Violation::NotAvailable { pool: self.charter.number, item }
     }
 
-    /// Takes the outcomes of a logged draw.
-    pub(crate) fn retrace(&mut self, outcomes: &[Outcome]) -> Result<(), Violation> {
+    /// Takes the outcomes of logged draws.
+    ///
+    /// # Errors
+    /// The place of the outcome that cannot be, and why.
+    pub(crate) fn retrace(&mut self, outcomes: &[Outcome]) -> Result<(), (usize, Violation)> {
         let mut taken = Taken::default();
-        for outcome in outcomes {
-            match outcome.item() {
-                Some(item) => drop(self.take(item, &mut taken)?),
-                None if !self.has_more_than(&taken) => {}
-                None => return Err(self.not_empty(&taken)),
+        for (chunk, start) in outcomes.chunks(READ_AHEAD).zip((0..).step_by(READ_AHEAD)) {
+            if self.stock.len() > CACHED_ITEMS {
+                self.read_ahead(chunk);
+            }
+            for (place, outcome) in chunk.iter().enumerate() {
+                let violation = match outcome.item() {
+                    Some(item) => self.take(item, &mut taken).err(),
+                    None if !self.has_more_than(&taken) => None,
+                    None => Some(self.not_empty(&taken)),
+                };
+                if let Some(violation) = violation {
+                    return Err((start + place, violation));
+                }
             }
         }
         let count = u64::try_from(outcomes.len()).expect("a draw has few outcomes");
         self.settle(&taken, count);
         Ok(())
+    }
+
+    /// Reads what the takes of these outcomes will read. To take is too long for the processor to
+    /// have several under way, so each would wait for the memory alone; these reads overlap.
+    fn read_ahead(&self, outcomes: &[Outcome]) {
+        let items = outcomes.iter().filter_map(|outcome| outcome.item());
+        let stock = items.filter_map(|item| self.stock.get(item.as_usize()));
+        let read = stock.fold(0, |read, stock| read ^ stock.awarded_and_mark);
+        std::hint::black_box(read);
     }
 
     #[cold]
@@ -631,6 +661,11 @@ impl Pool {
         self.sums.available_weight
     }
 
+    /// Items that are available.
+    pub(crate) fn available_items(&self) -> u64 {
+        self.sums.available_items
+    }
+
     /// Weights of all items that are not retired.
     pub(crate) fn listed_weight(&self) -> u64 {
         self.sums.listed_weight
@@ -666,6 +701,12 @@ impl Pool {
 
     /// Counts everything again and compares it with what is kept.
     pub(crate) fn check(&self) -> Result<(), Violation> {
+        self.check_items()?;
+        self.keys.check(self.charter.number)
+    }
+
+    /// Counts the items again and compares them with what is kept.
+    pub(crate) fn check_items(&self) -> Result<(), Violation> {
         let pool = self.charter.number;
         let mut sums = Sums::default();
         let mut awards: u128 = 0;
@@ -688,6 +729,11 @@ impl Pool {
                 u128::from(kept.available_weight),
                 u128::from(sums.available_weight),
             ),
+            (
+                Sum::AvailableItems,
+                u128::from(kept.available_items),
+                u128::from(sums.available_items),
+            ),
             (Sum::Awards, u128::from(counters.awards), awards),
             (Sum::Draws, u128::from(counters.draws), attempts),
         ];
@@ -702,7 +748,7 @@ impl Pool {
             let (kept, counted) = (u128::from(selector.total()), u128::from(sums.available_weight));
             return Err(Violation::Sum { pool, sum: Sum::SelectorTotal, kept, counted });
         }
-        self.keys.check(pool)
+        Ok(())
     }
 
     fn checked_item(&self, index: ItemIndex) -> Result<Item, Violation> {

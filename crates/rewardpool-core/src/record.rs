@@ -74,6 +74,19 @@ pub struct DrawRecord<'a> {
     pub key: Option<KeyStamp>,
 }
 
+/// Consecutive records, each a best-effort draw of one prize without a key, of the same pool.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SingleDraws<'a> {
+    /// The pool.
+    pub pool: PoolNumber,
+    /// Version of the catalogue that was in force.
+    pub catalog_version: u64,
+    /// Id of the first draw; the others follow without gaps.
+    pub first_request_id: RequestId,
+    /// The outcome of each record, at least one.
+    pub outcomes: &'a [Outcome],
+}
+
 /// The idempotency key of a draw, as it is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct KeyStamp {

@@ -4,7 +4,7 @@
 //! once and logged afterwards; an administrator's change is decided by [`State::decide`] into a
 //! record that [`State::apply`] makes true. Replay and followers use `apply` alone, for both. Each
 //! record is counted by [`State::advance`], whichever way it came.
-use crate::command::{DrawCommand, DrawCount, KeyHash, Rejection};
+use crate::command::{DrawCommand, DrawCount, DrawMode, KeyHash, Rejection};
 use crate::digest::Digest;
 use crate::generator::Generator;
 use crate::ids::{Lsn, Outcome, PoolNumber, RequestId};
@@ -13,7 +13,8 @@ use crate::limits::REQUEST_ID_MAX;
 use crate::names::Names;
 use crate::pool::{Charter, Item, Pool};
 use crate::record::{
-    DrawRecord, ItemAdded, ItemRetired, KeyStamp, PoolCreated, PoolStateChanged, Record, Update,
+    DrawRecord, ItemAdded, ItemRetired, KeyStamp, PoolCreated, PoolStateChanged, Record,
+    SingleDraws, Update,
 };
 use crate::violation::Violation;
 
@@ -136,6 +137,39 @@ impl State {
         self.advance(lsn, time_ms)
     }
 
+    /// Makes many records true, as [`State::apply`] would one after another. What is the same for
+    /// all is checked once, and their reads of memory overlap.
+    ///
+    /// # Errors
+    /// The record that breaks a rule, and which; the state must not be used any more then.
+    pub fn apply_singles(
+        &mut self,
+        draws: &SingleDraws<'_>,
+        lsn: Lsn,
+        time_ms: u64,
+    ) -> Result<(), (Lsn, Violation)> {
+        let SingleDraws { pool, catalog_version, first_request_id, outcomes } = *draws;
+        let mode = DrawMode::BestEffort;
+        let draw =
+            DrawRecord { pool, catalog_version, first_request_id, outcomes, mode, key: None };
+        let first = |violation| (lsn, violation);
+        self.check_next(lsn).map_err(first)?;
+        let command = self.check_draw(&draw).map_err(first)?;
+        let pool = self.pool_mut(pool).map_err(first)?;
+        pool.admit(&command).map_err(|rejection| first(rejection.into()))?;
+        let lsn_of = |place: usize| {
+            let number = lsn.number().checked_add(u64::try_from(place).ok()?);
+            number.and_then(Lsn::new)
+        };
+        pool.retrace(outcomes)
+            .map_err(|(place, violation)| (lsn_of(place).unwrap_or(lsn), violation))?;
+        self.finish_draw(&command, first_request_id, outcomes, time_ms);
+        let last = lsn_of(outcomes.len() - 1).expect("the log never holds 2^64 records");
+        self.last_lsn = last.number();
+        self.time_ms = self.time_ms.max(time_ms);
+        Ok(())
+    }
+
     /// Counts a record that is part of the state now.
     #[inline]
     pub fn advance(&mut self, lsn: Lsn, time_ms: u64) -> Result<(), Violation> {
@@ -187,7 +221,7 @@ impl State {
         if let Some(known) = pool.admit(&command)? {
             return Err(Violation::KeyKnown { pool: draw.pool, key: known.stamp.hash });
         }
-        pool.retrace(draw.outcomes)?;
+        pool.retrace(draw.outcomes).map_err(|(_, violation)| violation)?;
         self.finish_draw(&command, draw.first_request_id, draw.outcomes, time_ms);
         Ok(())
     }
@@ -310,6 +344,11 @@ impl State {
         self.pools.iter().fold(digest, |digest, pool| pool.digest(digest)).finish()
     }
 
+    /// Counts the items of all pools again, in O(number of items): that no unit appeared or vanished.
+    pub fn check_items(&self) -> Result<(), Violation> {
+        self.pools.iter().try_for_each(Pool::check_items)
+    }
+
     /// Counts everything again, in O(number of items and keys): that no unit appeared or vanished,
     /// and that whatever is kept up to date is right.
     pub fn check(&self) -> Result<(), Violation> {
@@ -349,3 +388,5 @@ fn same_number(names: usize, things: usize) -> Result<(), Violation> {
 mod model;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod together;

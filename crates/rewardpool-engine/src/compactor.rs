@@ -11,6 +11,7 @@ use rewardpool_wal::{
     EPOCH, Identity, LogReader, SegmentNumber, SnapshotFile, SnapshotHeader, snapshot_name,
 };
 
+use crate::engine::stopwatch;
 use crate::error::{Chain, EngineError};
 use crate::progress::{Progress, SnapshotTaken};
 use crate::recovery::recover;
@@ -75,7 +76,10 @@ impl Compactor {
         if !newest.wanted && self.waiting_bytes < 2 * snapshot_bytes {
             return true;
         }
-        match self.compact(newest.number) {
+        let begun = stopwatch();
+        let made = self.compact(newest.number);
+        self.progress.attempt_ended(made.is_ok(), begun.elapsed());
+        match made {
             Ok(()) => self.waiting_bytes = 0,
             Err(EngineError::Log(error)) if error.is_out_of_space() => {
                 tracing::error!(
@@ -160,10 +164,10 @@ pub(crate) fn finish_snapshot(
     progress: &Progress,
 ) -> Result<(), EngineError> {
     let reader = LogReader::open(Arc::clone(storage))?.expect("a snapshot stands in a log");
-    let removed = reader.prune()?;
-    let kept = |number: &&SegmentNumber| !removed.contains(&number.to_string());
-    let segments = reader.segments().iter().filter(kept).count();
+    let removed = reader.prune(progress.kept_for_feeds())?;
+    let kept = |lsn: &u64| !removed.contains(&snapshot_name(*lsn));
+    let snapshots = reader.snapshots().iter().copied().filter(kept).collect();
     tracing::info!(lsn = taken.lsn, file = taken.file, bytes = taken.bytes, "snapshot written");
-    progress.snapshot_taken(taken, segments);
+    progress.snapshot_taken(taken, snapshots, &removed);
     Ok(())
 }

@@ -11,8 +11,8 @@ use rewardpool_core::record::Record;
 use rewardpool_core::state::State;
 use rewardpool_wal::storage::{FileStorage, MmapStorage, Storage};
 use rewardpool_wal::{
-    Appender, Committed, DirectoryLock, Identity, LogReader, Prepared, SegmentNumber,
-    create_directory, remove_leftovers, sync_directory_name,
+    Appender, Committed, DirectoryLock, Identity, LogReader, Prepared, SECTOR, SegmentNumber,
+    SegmentSpan, create_directory, remove_leftovers, sync_directory_name,
 };
 
 use crate::compactor::{
@@ -20,11 +20,13 @@ use crate::compactor::{
 };
 use crate::config::{EngineConfig, StorageKind};
 use crate::error::{Chain, EngineError};
+use crate::feed::LogPlace;
 use crate::handle::{Handle, PoolRegistry};
+use crate::mailbox::{MailboxReceiver, mailbox};
 use crate::progress::Progress;
 use crate::recovery::{RecoveryReport, recover_to_serve};
-use crate::request::Refusal;
 use crate::scheduling::{Scheduled, schedule_this_thread};
+use crate::statistics::{Staged, Standing, Statistics};
 use crate::submission::Submission;
 use crate::supplier::{Supply, supply};
 use crate::writer::{Now, Writer, encode_and_apply, first_record};
@@ -75,7 +77,7 @@ impl Engine {
         progress: Arc<Progress>,
         lock: DirectoryLock,
     ) -> Result<Self, EngineError> {
-        let (mailbox, requests) = bounded(config.mailbox_capacity);
+        let (mailbox, requests) = mailbox(config.mailbox_capacity);
         let (stop, stops) = bounded(1);
         let (ending, ended) = bounded(0);
         let (failing, failures) = bounded(2);
@@ -90,15 +92,19 @@ impl Engine {
         let handle_storage = Arc::clone(&storage);
         let mut compactor =
             Compactor::new(storage, closed_segments, failing, Arc::clone(&progress));
+        let recovery = started.report.clone();
+        let disk_is_full = supply.disk_is_full();
+        let writer = started.into_writer(config, supply, closed, registry, progress);
         let handle = Handle {
             mailbox,
-            pools: Arc::clone(&registry),
-            progress: Arc::clone(&progress),
             storage: handle_storage,
+            pools: Arc::clone(&writer.registry),
+            progress: Arc::clone(&writer.progress),
+            statistics: Arc::clone(&writer.statistics),
+            disk_is_full,
+            place: Arc::new(LogPlace::new(&config.directory, writer.log.identity())),
             ended: ended.clone(),
         };
-        let recovery = started.report.clone();
-        let writer = started.into_writer(config, supply, closed, registry, progress);
         let inputs = Inputs { requests, stops, failures: failures.clone() };
         let (batch_draws_max, wanted) = (config.batch_draws_max, config.scheduling);
         let workers = vec![
@@ -108,6 +114,8 @@ impl Engine {
         let writer = spawn("rewardpool-writer", move || {
             // Dropped when the thread ends, however it ends.
             let _ending: Sender<()> = ending;
+            // Dropped before, so that nothing is in the mailbox when the end is told.
+            let inputs = inputs;
             let _told: Result<(), _> = scheduling.send(schedule_this_thread(wanted));
             drive(writer, &inputs, batch_draws_max)
         })?;
@@ -165,7 +173,7 @@ impl Engine {
 
 /// What reaches the writer's thread.
 struct Inputs {
-    requests: Receiver<Submission>,
+    requests: MailboxReceiver,
     stops: Receiver<()>,
     failures: Receiver<EngineError>,
 }
@@ -179,20 +187,14 @@ enum Input {
 
 /// The loop of the writer's thread.
 fn drive(mut writer: Writer, inputs: &Inputs, batch_draws_max: usize) -> Result<(), EngineError> {
-    let result = turns(&mut writer, inputs, batch_draws_max);
-    let result = match result {
+    match turns(&mut writer, inputs, batch_draws_max) {
         Ok(()) => writer.close(),
         Err(error) => {
             tracing::error!(error = %Chain(&error), "the engine stops: a write or sync failed");
             writer.abandon();
             Err(error)
         }
-    };
-    // Whoever was too late had no effect and is told so.
-    for submission in inputs.requests.try_iter() {
-        submission.refuse(Refusal::Stopping);
     }
-    result
 }
 
 fn turns(writer: &mut Writer, inputs: &Inputs, draws_max: usize) -> Result<(), EngineError> {
@@ -207,9 +209,9 @@ fn turns(writer: &mut Writer, inputs: &Inputs, draws_max: usize) -> Result<(), E
             }
             Input::Stop => {
                 // Callers may hand over more all the time, so only what waits now is begun.
-                let mut waiting = inputs.requests.len();
+                let mut waiting = inputs.requests.queue().len();
                 while waiting > 0 {
-                    let Ok(first) = inputs.requests.try_recv() else { break };
+                    let Ok(first) = inputs.requests.queue().try_recv() else { break };
                     let bounds = (draws_max, waiting.min(SUBMISSIONS_MAX));
                     waiting -= turn(writer, first, inputs, bounds)?;
                 }
@@ -233,7 +235,7 @@ fn turn(
     writer.stage(first, now)?;
     let mut taken = 1;
     while writer.staged_draws < draws_max && taken < submissions_max {
-        let Ok(submission) = inputs.requests.try_recv() else { break };
+        let Ok(submission) = inputs.requests.queue().try_recv() else { break };
         writer.stage(submission, now)?;
         taken += 1;
     }
@@ -249,13 +251,13 @@ fn next_input(inputs: &Inputs, is_unmarked: bool) -> Input {
     if inputs.stops.try_recv().is_ok() {
         return Input::Stop;
     }
-    if let Ok(submission) = inputs.requests.try_recv() {
+    if let Ok(submission) = inputs.requests.queue().try_recv() {
         return Input::Submission(submission);
     }
     // Without a channel of its own, which would be made anew for each turn.
     let patience = if is_unmarked { IDLE } else { Duration::MAX };
     select! {
-        recv(inputs.requests) -> submission => submission.map_or(Input::Stop, Input::Submission),
+        recv(inputs.requests.queue()) -> submission => submission.map_or(Input::Stop, Input::Submission),
         recv(inputs.stops) -> _ => Input::Stop,
         recv(inputs.failures) -> failure => failure.map_or(Input::Stop, Input::Failure),
         default(patience) => Input::Idle,
@@ -267,6 +269,12 @@ fn now() -> Now {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let wall_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
     Now { wall_ms, instant: Instant::now() }
+}
+
+/// For durations that are only shown: nothing is decided by them.
+#[expect(clippy::disallowed_methods, reason = "how long a commit took is only shown")]
+pub(crate) fn stopwatch() -> Instant {
+    Instant::now()
 }
 
 fn spawn<T: Send + 'static>(
@@ -330,6 +338,12 @@ impl Started {
     ) -> Writer {
         let mut encoder = Encoder::new(config.format);
         encoder.begin(self.state.next_lsn());
+        let statistics = Arc::new(Statistics::default());
+        statistics.stand(Standing {
+            durable_lsn: self.committed.last_lsn(),
+            last_request_id: self.state.last_request_id(),
+            segment_used_bytes: self.log.used_bytes() as u64,
+        });
         Writer {
             time_ms: self.state.time_ms(),
             state: self.state,
@@ -340,12 +354,14 @@ impl Started {
             closed,
             registry,
             progress,
+            statistics,
             format: config.format,
             segment_bytes: config.segment_bytes,
             committed: self.committed,
             staged: Vec::new(),
             new_pools: Vec::new(),
             staged_draws: 0,
+            uncounted: Staged::default(),
             is_unmarked: true,
         }
     }
@@ -390,11 +406,12 @@ fn set_up(
     let identity = Identity { uuid };
     let state = State::new();
     let prepared = Prepared::create(Arc::clone(storage), config.segment_bytes)?;
+    progress.segments_found(vec![begun(&prepared, SegmentNumber(0), 1)]);
     let log = Appender::begin(Arc::clone(storage), identity, config.format.id(), prepared)?;
     let place = SnapshotPlace { identity, chain: 0, next_segment: SegmentNumber(0) };
     let taken = publish_snapshot(storage.as_ref(), &state, place)?;
     identity.publish(storage.as_ref())?;
-    progress.snapshot_taken(taken, 1);
+    progress.snapshot_taken(taken, vec![0], &[]);
     let report = RecoveryReport { fresh: true, ..RecoveryReport::default() };
     Ok(TakenUp { state, log, generators: Vec::new(), report })
 }
@@ -414,7 +431,8 @@ fn take_up(
     for damage in &report.damaged_snapshots {
         tracing::error!(damage, "a snapshot is damaged; the one before it and the log were used");
     }
-    let tail = recovered.replayed.tail;
+    let rewardpool_wal::Replayed { tail, spans, .. } = recovered.replayed;
+    progress.segments_found(spans);
     let format = Format::from_id(tail.format()).expect("the recovery knows the format");
     remove_leftovers(storage.as_ref())?;
     let mut log = Appender::resume(Arc::clone(storage), tail)?;
@@ -423,10 +441,18 @@ fn take_up(
     let time_ms = state.time_ms().max(now.wall_ms);
     let payload = encode_and_apply(format, &record, &mut state, time_ms)?;
     let prepared = Prepared::create(Arc::clone(storage), config.segment_bytes)?;
+    let (used_bytes, span) =
+        (log.used_bytes() as u64, begun(&prepared, next_segment, state.next_lsn().number()));
     log.rotate(prepared, config.format.id(), &payload, time_ms)?;
+    progress.segment_begun(used_bytes, span);
     let (identity, chain) = (reader.identity(), log.position().chain);
     let place = SnapshotPlace { identity, chain, next_segment };
     let taken = publish_snapshot(storage.as_ref(), &state, place)?;
     finish_snapshot(storage, taken, progress)?;
     Ok(TakenUp { state, log, generators, report })
+}
+
+/// A segment that is about to be written.
+pub(crate) fn begun(prepared: &Prepared, number: SegmentNumber, first_lsn: u64) -> SegmentSpan {
+    SegmentSpan { number, first_lsn, bytes: prepared.bytes() as u64, used_bytes: SECTOR as u64 }
 }

@@ -123,9 +123,13 @@ impl Examination {
             }
             Ok(())
         };
-        let replayed = replay(reader, &oldest, None, &mut state, &mut |_, _, (lsn, _), state| {
-            observe(lsn.number(), state)
-        });
+        let replayed = replay(
+            reader,
+            &oldest,
+            None,
+            &mut state,
+            Some(&mut |_, _, (lsn, _), state| observe(lsn.number(), state)),
+        );
         let Some(replayed) = self.keep(replayed)? else { return Ok(None) };
         self.keep(check_sums(&state, &replayed, &oldest))?;
         Ok(Some(VerifyReport {

@@ -1,17 +1,22 @@
 //! The one way into the engine: cheap to clone, bounded, usable from any thread.
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, select};
+use crossbeam_channel::{Receiver, Sender};
 use rewardpool_core::command::{AdminCommand, DrawCommand};
 use rewardpool_core::ids::{Outcome, PoolNumber, RequestId};
 use rewardpool_core::name::{ItemId, PoolId};
 use rewardpool_wal::storage::Storage;
+use rewardpool_wal::{FollowError, Identity, SegmentSpan, SnapshotFile};
 
 use crate::backup::{Backup, BackupError, BackupOptions};
-use crate::progress::{Progress, SnapshotTaken};
+use crate::feed::{Feed, LogPlace};
+use crate::mailbox::MailboxSender;
+use crate::progress::{Progress, SnapshotTaken, SnapshotsMade};
 use crate::request::{Answer, NewPool, Refusal, Request};
+use crate::statistics::{Reading, Statistics};
 use crate::submission::{Reply, ReplyPort, Submission};
 
 /// How often the files of a backup are opened anew because some of them were removed meanwhile.
@@ -20,11 +25,14 @@ const BACKUP_ATTEMPTS: usize = 10;
 /// Hands requests to the writer.
 #[derive(Clone)]
 pub struct Handle {
-    pub(crate) mailbox: Sender<Submission>,
+    pub(crate) mailbox: MailboxSender,
     pub(crate) pools: Arc<PoolRegistry>,
     pub(crate) progress: Arc<Progress>,
     /// For those who read the files of the log.
     pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) statistics: Arc<Statistics>,
+    pub(crate) disk_is_full: Arc<AtomicBool>,
+    pub(crate) place: Arc<LogPlace>,
     /// Disconnected when the writer has ended.
     pub(crate) ended: Receiver<()>,
 }
@@ -46,6 +54,11 @@ impl Handle {
         self.pools.find(name)
     }
 
+    /// The name of a pool.
+    pub fn pool_id(&self, number: PoolNumber) -> Option<PoolId> {
+        self.pools.name(number)
+    }
+
     /// The only pool, if there is exactly one.
     pub fn only_pool(&self) -> Option<PoolNumber> {
         self.pools.only()
@@ -59,10 +72,7 @@ impl Handle {
     pub fn submit(&self, submission: Submission) -> Result<(), (Refusal, Submission)> {
         assert!(!submission.is_empty(), "a submission has at least one request");
         check_requests(&submission.requests);
-        self.mailbox.try_send(submission).map_err(|error| match error {
-            TrySendError::Full(submission) => (Refusal::Overloaded, submission),
-            TrySendError::Disconnected(submission) => (Refusal::Stopping, submission),
-        })
+        self.mailbox.try_send(submission)
     }
 
     /// Makes one request and waits for its reply, at most so long.
@@ -77,24 +87,11 @@ impl Handle {
         submission.set_deadline(deadline);
         submission.push(request);
         check_requests(&submission.requests);
-        let sent = match deadline {
-            Some(deadline) => self.mailbox.send_deadline(submission, deadline).map_err(|error| {
-                if error.is_timeout() { Refusal::Overloaded } else { Refusal::Stopping }
-            }),
-            None => self.mailbox.send(submission).map_err(|_| Refusal::Stopping),
-        };
-        sent?;
-        let (answer, reply) = self.wait(&replies)?.into_single();
+        let sent = self.mailbox.send(submission, deadline);
+        sent.inspect_err(|&refusal| self.count_refusal(refusal))?;
+        // A submission that got in is answered, or dropped by a writer that panics.
+        let (answer, reply) = replies.recv().map_err(|_| Refusal::OutcomeUnknown)?.into_single();
         Ok((answer?, reply))
-    }
-
-    /// Waits for a reply. What is handed over in the moment in which the writer ends may stay in the
-    /// mailbox for ever; all other replies are there before the writer has ended.
-    fn wait(&self, replies: &Receiver<Reply>) -> Result<Reply, Refusal> {
-        select! {
-            recv(replies) -> reply => reply.map_err(|_| Refusal::OutcomeUnknown),
-            recv(self.ended) -> _ => replies.try_recv().map_err(|_| Refusal::OutcomeUnknown),
-        }
     }
 
     /// Draws. Returns after the draw is on disk.
@@ -147,14 +144,44 @@ impl Handle {
         Err(BackupError::Overtaken)
     }
 
+    /// Every durable record from this LSN on, which is at least 1.
+    ///
+    /// # Errors
+    /// [`FollowError::Gone`] when snapshots have taken its place.
+    pub fn feed(&self, from_lsn: u64) -> Result<Feed, FollowError> {
+        Feed::open(self, from_lsn)
+    }
+
+    /// The newest snapshot that covers no record from this LSN on; the oldest of all when there is
+    /// none, because records are gone.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is damaged.
+    pub fn snapshot_before(&self, from_lsn: u64) -> Result<SnapshotFile, rewardpool_wal::Error> {
+        let snapshots = self.progress.snapshots();
+        let before = snapshots.iter().rev().find(|&&lsn| lsn < from_lsn);
+        let oldest = snapshots.first().expect("a log begins with a snapshot");
+        self.place.load_snapshot(*before.unwrap_or(oldest))
+    }
+
+    /// Which log this is.
+    pub fn identity(&self) -> Identity {
+        self.place.identity()
+    }
+
+    /// The last record that is on disk.
+    pub fn durable_lsn(&self) -> u64 {
+        self.statistics.durable_lsn()
+    }
+
     /// Submissions that wait for the writer.
     pub fn mailbox_depth(&self) -> usize {
-        self.mailbox.len()
+        self.mailbox.depth()
     }
 
     /// Submissions that may wait at most.
     pub fn mailbox_capacity(&self) -> usize {
-        self.mailbox.capacity().expect("the mailbox is bounded")
+        self.mailbox.capacity()
     }
 
     /// The newest snapshot.
@@ -164,7 +191,51 @@ impl Handle {
 
     /// How many segments the directory holds.
     pub fn segments(&self) -> usize {
-        self.progress.segments()
+        self.progress.segment_count()
+    }
+
+    /// The segments that the directory holds, in order. The last one is written.
+    pub fn segment_spans(&self) -> Vec<SegmentSpan> {
+        let mut segments = self.progress.segments();
+        if let Some(written) = segments.last_mut() {
+            written.used_bytes = self.statistics.segment_used_bytes();
+        }
+        segments
+    }
+
+    /// LSNs of the snapshots that the directory holds, rising.
+    pub fn snapshots(&self) -> Vec<u64> {
+        self.progress.snapshots()
+    }
+
+    /// How the making of snapshots went.
+    pub fn snapshots_made(&self) -> SnapshotsMade {
+        self.progress.snapshots_made()
+    }
+
+    /// Reads the counters into buffers that were made before. Never waits for the writer.
+    pub fn read_statistics(&self, into: &mut Reading) {
+        self.statistics.read_into(into);
+    }
+
+    /// How often each refusal was given. The version of a mismatch says nothing.
+    pub fn refusals(&self) -> impl Iterator<Item = (Refusal, u64)> {
+        self.statistics.refusals()
+    }
+
+    /// Counts a request that was refused before it was handed over.
+    pub fn count_refusal(&self, refusal: Refusal) {
+        self.statistics.refuse(refusal);
+    }
+
+    /// Whether draws are refused because the disk is full.
+    pub fn is_out_of_space(&self) -> bool {
+        self.disk_is_full.load(Ordering::Acquire)
+    }
+
+    /// Whether the conservation law held whenever [`Request::ReadStatus`] counted all items again.
+    pub fn conservation_ok(&self) -> bool {
+        self.statistics.conservation_ok()
     }
 }
 
@@ -190,6 +261,11 @@ impl PoolRegistry {
 
     fn find(&self, name: &str) -> Option<PoolNumber> {
         self.pools.read().expect("no holder of this lock panics").get(name).copied()
+    }
+
+    fn name(&self, number: PoolNumber) -> Option<PoolId> {
+        let pools = self.pools.read().expect("no holder of this lock panics");
+        pools.iter().find(|(_, known)| **known == number).map(|(id, _)| id.clone())
     }
 
     fn only(&self) -> Option<PoolNumber> {

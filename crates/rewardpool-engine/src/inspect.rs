@@ -131,8 +131,12 @@ pub fn segments(directory: &Path) -> Result<Vec<SegmentInfo>, EngineError> {
         };
         found.insert(number, info);
     }
-    let replayed =
-        replay(&reader, &oldest, None, &mut state, &mut |header, batch, (lsn, record), _| {
+    let replayed = replay(
+        &reader,
+        &oldest,
+        None,
+        &mut state,
+        Some(&mut |header, batch, (lsn, record), _| {
             let info = found.get_mut(&header.number).expect("each segment was listed");
             info.batches += u64::from(lsn.number() == batch.first_lsn);
             info.records += 1;
@@ -152,7 +156,8 @@ pub fn segments(directory: &Path) -> Result<Vec<SegmentInfo>, EngineError> {
                 | Record::Digest(_) => SegmentStatus::Open,
             };
             Ok(())
-        })?;
+        }),
+    )?;
     if let (Some(torn), Some(info)) = (replayed.torn, found.get_mut(&replayed.tail.segment())) {
         info.torn_at = Some(torn.offset);
     }
@@ -193,15 +198,21 @@ pub fn cat(
     }
     let mut line = Vec::new();
     let mut records = 0;
-    replay(&reader, &oldest, None, &mut state, &mut |header, _, (lsn, record), state| {
-        if segment.is_none_or(|wanted| wanted == header.number.0) {
-            line.clear();
-            json_line(lsn, record, state.names(), &mut line);
-            out.write_all(&line).map_err(EngineError::Output)?;
-            records += 1;
-        }
-        Ok(())
-    })?;
+    replay(
+        &reader,
+        &oldest,
+        None,
+        &mut state,
+        Some(&mut |header, _, (lsn, record), state| {
+            if segment.is_none_or(|wanted| wanted == header.number.0) {
+                line.clear();
+                json_line(lsn, record, state.names(), &mut line);
+                out.write_all(&line).map_err(EngineError::Output)?;
+                records += 1;
+            }
+            Ok(())
+        }),
+    )?;
     out.flush().map_err(EngineError::Output)?;
     Ok(records)
 }
@@ -270,18 +281,24 @@ pub fn walk(directory: &Path, visitor: &mut dyn Visitor) -> Result<VerifyReport,
     let before = state.last_request_id();
     let mut compared = 1;
     let mut body = Vec::new();
-    let replayed = replay(&reader, &oldest, None, &mut state, &mut |_, batch, seen, state| {
-        let (lsn, record) = seen;
-        visitor.record(&Seen { lsn, time_ms: batch.time_ms, record, state })?;
-        if reader.snapshots().binary_search(&lsn.number()).is_ok() {
-            let snapshot = reader.load_snapshot(lsn.number())?;
-            body.clear();
-            state.encode(&mut body);
-            visitor.snapshot(lsn.number(), snapshot.sha256, snapshot.body() == body)?;
-            compared += 1;
-        }
-        Ok(())
-    })?;
+    let replayed = replay(
+        &reader,
+        &oldest,
+        None,
+        &mut state,
+        Some(&mut |_, batch, seen, state| {
+            let (lsn, record) = seen;
+            visitor.record(&Seen { lsn, time_ms: batch.time_ms, record, state })?;
+            if reader.snapshots().binary_search(&lsn.number()).is_ok() {
+                let snapshot = reader.load_snapshot(lsn.number())?;
+                body.clear();
+                state.encode(&mut body);
+                visitor.snapshot(lsn.number(), snapshot.sha256, snapshot.body() == body)?;
+                compared += 1;
+            }
+            Ok(())
+        }),
+    )?;
     check_sums(&state, &replayed, &oldest)?;
     visitor
         .end(&state, &load_secrets(open_storage(directory, StorageKind::File)?.as_ref(), &state)?);
@@ -311,6 +328,15 @@ pub fn restored_lsn(directory: &Path) -> Result<u64, EngineError> {
     let storage = open_storage(directory, StorageKind::File)?;
     let ancestry = Ancestry::load(storage.as_ref())?;
     Ok(ancestry.0.last().map_or(0, |restoration| restoration.lsn))
+}
+
+/// Looks whether a service runs on a directory.
+///
+/// # Errors
+/// See [`EngineError::is_locked`]; another one when the directory cannot be looked at.
+pub fn check_unlocked(directory: &Path) -> Result<(), EngineError> {
+    DirectoryLock::shared(directory)?;
+    Ok(())
 }
 
 fn open(directory: &Path) -> Result<LogReader, EngineError> {

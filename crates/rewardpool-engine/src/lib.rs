@@ -54,16 +54,21 @@ mod config;
 mod engine;
 mod error;
 mod examine;
+mod feed;
 mod handle;
+mod histogram;
 pub mod inspect;
+mod mailbox;
 mod progress;
 mod recovery;
+mod replica;
 mod request;
 pub mod restore;
 mod scheduling;
 mod secrets;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+mod statistics;
 mod submission;
 mod supplier;
 mod writer;
@@ -72,13 +77,18 @@ pub use backup::{Backup, BackupError, BackupFile, BackupOptions, SEGMENTS_MAX, o
 pub use config::{EngineConfig, Scheduling, StorageKind};
 pub use engine::Engine;
 pub use error::{Chain, EngineError};
+pub use feed::Feed;
 pub use handle::{Draws, Handle};
-pub use progress::SnapshotTaken;
+pub use histogram::Distribution;
+pub use progress::{SnapshotTaken, SnapshotsMade};
 pub use recovery::RecoveryReport;
+pub use replica::{ArrivedBatch, Replica, ReplicaError};
 pub use request::{
     Answer, DrawAnswer, LogPosition, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request,
     Status,
 };
 pub use rewardpool_core as core;
+pub use rewardpool_wal::{Batch, FollowError, Identity, SegmentSpan, SnapshotFile, snapshot_name};
 pub use scheduling::{Scheduled, Why};
+pub use statistics::Reading;
 pub use submission::{Reply, ReplyPort, Submission};

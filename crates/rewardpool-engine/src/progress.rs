@@ -1,6 +1,9 @@
 //! How far the maintenance is: for those who wait for a snapshot, and for the status.
+use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use rewardpool_wal::{SECTOR, SegmentNumber, SegmentSpan};
 
 use crate::request::Refusal;
 
@@ -17,6 +20,20 @@ pub struct SnapshotTaken {
     pub sha256: [u8; 32],
 }
 
+/// Bytes of segments that stay for the sake of feeds, at most.
+const KEPT_BYTES_MAX: u64 = 1 << 30;
+
+/// How the making of snapshots went since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct SnapshotsMade {
+    /// Snapshots that were made of closed segments.
+    pub made: u64,
+    /// Attempts that failed; what they left out is made up for by the next one.
+    pub failed: u64,
+    /// How long the last one took.
+    pub last_duration: Duration,
+}
+
 /// What the maintenance has done.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
@@ -27,18 +44,51 @@ pub(crate) struct Progress {
 #[derive(Debug, Default)]
 struct Inner {
     newest: Option<SnapshotTaken>,
+    making: SnapshotsMade,
     /// The last position of which no snapshot could be made for lack of space.
     refused_lsn: u64,
-    segments: usize,
+    /// The segments that the directory holds, in order. The last one is written.
+    segments: Vec<SegmentSpan>,
+    /// The snapshots that it holds, in order.
+    snapshots: Vec<u64>,
+    /// The segment that each feed reads at present, by the number of the feed.
+    feeds: BTreeMap<u64, SegmentNumber>,
     ended: bool,
 }
 
 impl Progress {
-    pub(crate) fn snapshot_taken(&self, taken: SnapshotTaken, segments: usize) {
+    /// A snapshot is on disk, and these files went away because of it.
+    pub(crate) fn snapshot_taken(
+        &self,
+        taken: SnapshotTaken,
+        snapshots: Vec<u64>,
+        removed: &[String],
+    ) {
         let mut inner = self.lock();
         inner.newest = Some(taken);
-        inner.segments = segments;
+        inner.snapshots = snapshots;
+        inner.segments.retain(|segment| !removed.contains(&segment.number.to_string()));
         self.changed.notify_all();
+    }
+
+    /// The directory holds these segments.
+    pub(crate) fn segments_found(&self, segments: Vec<SegmentSpan>) {
+        self.lock().segments = segments;
+    }
+
+    /// A snapshot was made of closed segments, or could not be made.
+    pub(crate) fn attempt_ended(&self, is_made: bool, took: Duration) {
+        let making = &mut self.lock().making;
+        if is_made {
+            making.made += 1;
+            making.last_duration = took;
+        } else {
+            making.failed += 1;
+        }
+    }
+
+    pub(crate) fn snapshots_made(&self) -> SnapshotsMade {
+        self.lock().making
     }
 
     /// There is no room for a snapshot of this position. Whoever waits for it is told.
@@ -47,8 +97,35 @@ impl Progress {
         self.changed.notify_all();
     }
 
-    pub(crate) fn segment_begun(&self) {
-        self.lock().segments += 1;
+    /// A segment is written from now on; the one before it had so many bytes and was closed.
+    pub(crate) fn segment_begun(&self, used_bytes_before: u64, begun: SegmentSpan) {
+        let mut inner = self.lock();
+        if let Some(before) = inner.segments.last_mut() {
+            // What closes a segment takes one sector.
+            before.used_bytes = used_bytes_before + SECTOR as u64;
+        }
+        inner.segments.push(begun);
+    }
+
+    /// A feed reads this segment, which stays for it, and those after it.
+    pub(crate) fn feed_reads(&self, feed: u64, segment: SegmentNumber) {
+        self.lock().feeds.insert(feed, segment);
+    }
+
+    /// A feed has ended.
+    pub(crate) fn feed_ended(&self, feed: u64) {
+        self.lock().feeds.remove(&feed);
+    }
+
+    /// The first segment that stays because a feed reads it, or will. A feed for which too much
+    /// would have to stay gets nothing.
+    pub(crate) fn kept_for_feeds(&self) -> Option<SegmentNumber> {
+        let inner = self.lock();
+        let bytes_from = |first: SegmentNumber| -> u64 {
+            let kept = inner.segments.iter().filter(|segment| segment.number >= first);
+            kept.map(|segment| segment.bytes).sum()
+        };
+        inner.feeds.values().copied().filter(|&first| bytes_from(first) <= KEPT_BYTES_MAX).min()
     }
 
     /// Nobody will take another snapshot.
@@ -61,8 +138,16 @@ impl Progress {
         self.lock().newest.clone()
     }
 
-    pub(crate) fn segments(&self) -> usize {
-        self.lock().segments
+    pub(crate) fn segments(&self) -> Vec<SegmentSpan> {
+        self.lock().segments.clone()
+    }
+
+    pub(crate) fn segment_count(&self) -> usize {
+        self.lock().segments.len()
+    }
+
+    pub(crate) fn snapshots(&self) -> Vec<u64> {
+        self.lock().snapshots.clone()
     }
 
     pub(crate) fn wait_for_snapshot(

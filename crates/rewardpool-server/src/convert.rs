@@ -5,12 +5,16 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::time::Duration;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rewardpool_core::command::{PoolStatus, Rejection};
 use rewardpool_core::names::ItemNames;
 use rewardpool_core::view::ItemState;
-use rewardpool_engine::{BackupError, Chain, PoolSummary, Refusal};
+use rewardpool_engine::{
+    BackupError, Chain, FollowError, PoolSummary, Refusal, SegmentSpan, snapshot_name,
+};
 use rewardpool_proto::v1;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -58,6 +62,27 @@ impl Fault {
             "the pool has too many items for one message: read it page by page with \
              rewardpool.v1.RewardPool.GetState",
         )
+    }
+
+    /// Too many streams watch the service already.
+    pub fn too_many_watchers() -> Self {
+        Self::new(
+            Code::ResourceExhausted,
+            "OVERLOADED",
+            "too many streams watch the service: end some of them, or try again later",
+        )
+    }
+
+    /// Records that a stream should begin with were never written.
+    pub fn never_written(wanted: u64, durable: u64) -> Self {
+        let message = format!("LSN {wanted} was not written yet, the log ends at LSN {durable}");
+        let new = Self::new(Code::OutOfRange, "NEVER_WRITTEN", "");
+        Self { message: message.into(), ..new }
+    }
+
+    /// Whether there is no room at present, and may be soon.
+    pub fn is_overload(&self) -> bool {
+        matches!(self.code, Code::ResourceExhausted | Code::DeadlineExceeded)
     }
 
     /// A backup must have the secrets, and the service does not give them.
@@ -126,6 +151,21 @@ impl Fault {
 impl From<Fault> for Status {
     fn from(fault: Fault) -> Self {
         fault.to_status()
+    }
+}
+
+impl From<FollowError> for Fault {
+    fn from(error: FollowError) -> Self {
+        let (code, reason) = match &error {
+            FollowError::Gone { .. } => (Code::OutOfRange, "GONE"),
+            FollowError::Log(cause) if cause.is_corruption() => (Code::DataLoss, "DAMAGED_LOG"),
+            FollowError::Log(_) => (Code::Internal, "UNREADABLE_LOG"),
+        };
+        let message = match &error {
+            FollowError::Gone { .. } => format!("{error}: begin with a snapshot"),
+            FollowError::Log(_) => format!("{}: see docs/reliability.md", Chain(&error)),
+        };
+        Self { message: message.into(), ..Self::new(code, reason, "") }
     }
 }
 
@@ -265,6 +305,29 @@ pub fn pool_summary(summary: &PoolSummary) -> v1::PoolSummary {
         empties: summary.empties,
         total_weight: summary.available_weight,
     }
+}
+
+/// A segment of the log.
+pub fn segment_info(segment: &SegmentSpan, current: u32) -> v1::SegmentInfo {
+    let number = segment.number.0;
+    let is_open = number >= current;
+    let state = if is_open { v1::SegmentState::Open } else { v1::SegmentState::Closed };
+    v1::SegmentInfo {
+        number,
+        first_lsn: segment.first_lsn,
+        bytes: segment.bytes,
+        used_bytes: segment.used_bytes,
+        state: state.into(),
+    }
+}
+
+/// A snapshot in the working directory. `None` when it was removed just now.
+pub fn snapshot_info(working_dir: &Path, lsn: u64) -> Option<v1::SnapshotInfo> {
+    let file = snapshot_name(lsn);
+    let metadata = fs::metadata(working_dir.join(&file)).ok()?;
+    let taken = metadata.modified().ok()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let taken_at_ms = i64::try_from(taken.as_millis()).unwrap_or(i64::MAX);
+    Some(v1::SnapshotInfo { lsn, file, bytes: metadata.len(), taken_at_ms })
 }
 
 /// A count as clients see it.

@@ -4,9 +4,5 @@ mod cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let result = cli::Cli::parse_arguments().and_then(cli::run);
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
-    }
+    cli::main()
 }

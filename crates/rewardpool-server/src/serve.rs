@@ -6,9 +6,10 @@
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::{Duration, Instant};
-use std::{io, thread};
+use std::time::Duration;
+use std::{io, path, thread};
 
 use rewardpool_core::catalog::{Catalog, CatalogItem};
 use rewardpool_core::format::Format;
@@ -17,23 +18,30 @@ use rewardpool_core::view::ItemState;
 use rewardpool_engine as engine;
 use rewardpool_engine::{
     Answer, Chain, Engine, EngineConfig, EngineError, Handle, NewPool, PoolPage, Refusal, Request,
-    Scheduled, Why,
+    Scheduled, Why, inspect,
 };
 use rewardpool_proto::FILE_DESCRIPTOR_SET;
 use rewardpool_proto::encoded::seed::reward_pool_service_server::RewardPoolServiceServer;
 use rewardpool_proto::encoded::v1::reward_pool_server::RewardPoolServer;
 use rewardpool_proto::v1::pool_admin_server::PoolAdminServer;
+use rewardpool_proto::v1::wal_stream_server::WalStreamServer;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tonic::service::Routes;
 use tonic::transport::server::{Router, TcpIncoming};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::layer::util::{Identity, Stack};
 
+use crate::activity::Meter;
 use crate::config::{Config, PoolConfig, RecordFormat, Scheduling, StorageKind, WalConfig};
 use crate::grpc::{
-    Edge, EngineMailbox, PoolAdminService, RewardPoolService, SeedService, StatusInfo,
+    CallLayer, Calls, Edge, PoolAdminService, RewardPoolService, SeedService, StatusInfo,
+    WalStreamService,
 };
+use crate::log_ring::LogRing;
+use crate::metrics::{Endpoint, Subject};
 use crate::notify;
 
 /// Streams of one connection at the same time.
@@ -54,6 +62,8 @@ const REQUEST_BYTES_MAX: usize = 16 * 1024;
 const ADMIN_REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long one step of the start may take in the engine.
 const START_PATIENCE: Duration = Duration::from_mins(1);
+/// Connections that wait to be accepted; the system may allow fewer.
+const WAITING_CONNECTIONS_MAX: i32 = 4096;
 /// Items that are read at once to compare a catalogue.
 const COMPARED_ITEMS: usize = 5000;
 
@@ -147,9 +157,13 @@ impl From<EngineError> for ServeError {
 }
 
 /// Runs the service until the signal, or until it fails. Returns after everything acknowledged is
-/// on disk and the working directory is free.
-pub fn serve(config: &Config, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-    Service::open(config)?.run(stop)
+/// on disk and the working directory is free. The log is what clients are shown of it.
+pub fn serve(
+    config: &Config,
+    log: LogRing,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    Service::open(config)?.with_log(log).run(stop)
 }
 
 /// Ends when somebody asks the process to stop: Ctrl-C or SIGTERM.
@@ -167,22 +181,65 @@ pub async fn asked_to_stop() -> io::Result<()> {
 /// [`Service::run`].
 pub struct Service {
     engine: Engine,
-    listener: Option<TcpListener>,
-    address: Option<SocketAddr>,
+    grpc: Option<Listening>,
+    metrics: Option<Listening>,
     info: StatusInfo,
+    meter: Arc<Meter>,
+    calls: Arc<Calls>,
+    is_ready: Arc<AtomicBool>,
+    items_max: usize,
     drain_timeout: Duration,
+}
+
+/// An address that is taken, but not listened on yet.
+struct Taken {
+    socket: Socket,
+    address: SocketAddr,
+}
+
+impl Taken {
+    fn listen(self) -> Result<Listening, ServeError> {
+        let Self { socket, address } = self;
+        let listening = || {
+            socket.listen(WAITING_CONNECTIONS_MAX)?;
+            let listener = TcpListener::from(socket);
+            let address = listener.local_addr()?;
+            Ok(Listening { listener, address })
+        };
+        listening().map_err(|source| ServeError::Bind { address, source })
+    }
+}
+
+/// A socket that is listened on.
+struct Listening {
+    listener: TcpListener,
+    address: SocketAddr,
 }
 
 impl Service {
     /// Recovers the engine, creates the pools that it does not know yet, and listens.
+    ///
+    /// The address is taken first, so that one that is in use leaves no new directory behind. Who
+    /// connects before all is ready is refused, because only then it is listened on.
     pub fn open(config: &Config) -> Result<Self, ServeError> {
+        let take = |is_enabled: bool, address| {
+            is_enabled.then(|| take_address(address, config)).transpose()
+        };
+        let grpc = take(config.grpc.enabled, config.grpc.listen_address)?;
+        let taken = (grpc, take(config.metrics.enabled, config.metrics.listen_address)?);
         let engine = Engine::open(&engine_config(config))?;
-        match Self::around(&engine, config) {
-            Ok((listener, info)) => {
-                let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
-                let drain_timeout = config.drain_timeout;
-                Ok(Self { engine, listener, address, info, drain_timeout })
-            }
+        match Self::around(&engine, taken, config) {
+            Ok((grpc, metrics)) => Ok(Self {
+                info: status_info(&engine, config),
+                meter: Meter::new(engine.handle()),
+                calls: Arc::default(),
+                is_ready: Arc::default(),
+                items_max: config.metrics.items_max,
+                drain_timeout: config.drain_timeout,
+                engine,
+                grpc,
+                metrics,
+            }),
             Err(error) => Err(match engine.stop() {
                 // The engine refused because it had failed, which says why.
                 Err(cause) if error.is_of_failed_engine() => cause.into(),
@@ -198,23 +255,31 @@ impl Service {
 
     fn around(
         engine: &Engine,
+        taken: (Option<Taken>, Option<Taken>),
         config: &Config,
-    ) -> Result<(Option<TcpListener>, StatusInfo), ServeError> {
+    ) -> Result<(Option<Listening>, Option<Listening>), ServeError> {
         log_recovery(engine.recovery());
         log_scheduling(engine.scheduled());
         create_pools(&engine.handle(), &config.pools)?;
-        let address = config.grpc.listen_address;
-        let listener = if config.grpc.enabled {
-            Some(bind(address).map_err(|source| ServeError::Bind { address, source })?)
-        } else {
-            None
-        };
-        Ok((listener, status_info(engine, config)))
+        let listen = |taken: Option<Taken>| taken.map(Taken::listen).transpose();
+        Ok((listen(taken.0)?, listen(taken.1)?))
+    }
+
+    /// The same service, which shows this log to clients. Without one there is nothing to show.
+    #[must_use]
+    pub fn with_log(mut self, log: LogRing) -> Self {
+        self.info.log = log;
+        self
     }
 
     /// Where it listens, with the port that was taken for port 0. `None` without a gRPC server.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.address
+        self.grpc.as_ref().map(|socket| socket.address)
+    }
+
+    /// The same for the server of metrics.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|socket| socket.address)
     }
 
     /// The way into the engine, for callers in the same process.
@@ -238,6 +303,7 @@ impl Service {
 
     fn serve_calls(&self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
         let ended = watch_engine(&self.engine).map_err(ServeError::Start)?;
+        let _metrics = self.serve_metrics().map_err(ServeError::Start)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -261,29 +327,30 @@ impl Service {
         if poll_fn(|context| Poll::Ready(stop.as_mut().poll(context).is_ready())).await {
             return Ok(());
         }
-        let Some(listener) = &self.listener else {
+        let Some(Listening { listener, address }) = &self.grpc else {
             tracing::info!("ready without a gRPC server");
+            self.is_ready.store(true, Ordering::Relaxed);
             notify::tell(notify::State::Ready);
             stop.await;
             notify::tell(notify::State::Stopping);
+            self.is_ready.store(false, Ordering::Relaxed);
             return Ok(());
         };
         let incoming = incoming(listener).map_err(ServeError::Start)?;
         let (stopping, stopping_seen) = watch::channel(false);
         let health = HealthReporter::new();
         set_health(&health, ServingStatus::Serving).await;
-        let mailbox = EngineMailbox::new(self.engine.handle());
-        let edge = Edge { mailbox, stopping: stopping_seen.clone() };
-        let router = self.router(edge, health.clone());
+        let (meter, calls) = (Arc::clone(&self.meter), Arc::clone(&self.calls));
+        let edge = Edge::new(self.engine.handle(), meter, calls, stopping_seen.clone());
+        let router = self.router(*address, edge, health.clone());
         let quit = async {
             let mut stopping = stopping_seen;
             drop(stopping.wait_for(|stopping| *stopping).await);
         };
         let server = router.serve_with_incoming_shutdown(incoming, quit);
         tokio::pin!(server);
-        if let Some(address) = self.address {
-            tracing::info!(%address, "listening");
-        }
+        self.is_ready.store(true, Ordering::Relaxed);
+        tracing::info!(%address, "listening");
         // Connections wait in the listener's queue already.
         notify::tell(notify::State::Ready);
         tokio::select! {
@@ -293,6 +360,7 @@ impl Service {
         }
         tracing::info!("stopping");
         notify::tell(notify::State::Stopping);
+        self.is_ready.store(false, Ordering::Relaxed);
         set_health(&health, ServingStatus::NotServing).await;
         stopping.send_replace(true);
         if let Ok(served) = tokio::time::timeout(self.drain_timeout, server).await {
@@ -302,9 +370,31 @@ impl Service {
         Ok(())
     }
 
-    fn router(&self, edge: Edge, health: HealthReporter) -> Router {
-        let is_local = self.address.is_some_and(|address| address.ip().is_loopback());
+    /// Serves metrics until what it gives is dropped.
+    fn serve_metrics(&self) -> io::Result<Option<Endpoint>> {
+        let Some(Listening { listener, address }) = &self.metrics else { return Ok(None) };
+        let subject = Subject {
+            handle: self.engine.handle(),
+            meter: Arc::clone(&self.meter),
+            calls: Arc::clone(&self.calls),
+            info: self.info.clone(),
+            items_max: self.items_max,
+            is_ready: Arc::clone(&self.is_ready),
+        };
+        let endpoint = Endpoint::start(listener.try_clone()?, subject)?;
+        tracing::info!(%address, "metrics can be read");
+        Ok(Some(endpoint))
+    }
+
+    fn router(
+        &self,
+        address: SocketAddr,
+        edge: Edge,
+        health: HealthReporter,
+    ) -> Router<Stack<CallLayer, Identity>> {
+        let is_local = address.ip().is_loopback();
         tonic::transport::Server::builder()
+            .layer(CallLayer::new(Arc::clone(&self.calls)))
             .max_concurrent_streams(STREAMS_MAX)
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
@@ -321,7 +411,8 @@ impl Service {
 /// # Panics
 /// Outside of a runtime.
 pub fn routes(engine: &Engine, config: &Config, stopping: watch::Receiver<bool>) -> Routes {
-    let edge = Edge { mailbox: EngineMailbox::new(engine.handle()), stopping };
+    let (meter, calls) = (Meter::new(engine.handle()), Arc::default());
+    let edge = Edge::new(engine.handle(), meter, calls, stopping);
     services(edge, status_info(engine, config), HealthReporter::new(), false)
 }
 
@@ -333,7 +424,9 @@ fn status_info(engine: &Engine, config: &Config) -> StatusInfo {
         scheduling: engine.scheduled().name(),
         recovery: engine.recovery().clone(),
         backup_secrets: config.grpc.backup_secrets,
-        ready_at: Instant::now(),
+        working_dir: path::absolute(&config.working_dir)
+            .unwrap_or_else(|_| config.working_dir.clone()),
+        log: LogRing::default(),
     }
 }
 
@@ -342,12 +435,18 @@ fn services(edge: Edge, info: StatusInfo, health: HealthReporter, has_reflection
         .max_decoding_message_size(REQUEST_BYTES_MAX);
     let seed = RewardPoolServiceServer::new(SeedService::new(edge.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
+    let log = WalStreamServer::new(WalStreamService::new(edge.clone()))
+        .max_decoding_message_size(REQUEST_BYTES_MAX);
     let admin = PoolAdminServer::new(PoolAdminService::new(edge, info))
         .max_decoding_message_size(ADMIN_REQUEST_BYTES_MAX);
     let health = tonic_health::server::HealthService::from_health_reporter(health);
     let health = tonic_health::pb::health_server::HealthServer::new(health)
         .max_decoding_message_size(REQUEST_BYTES_MAX);
-    let routes = Routes::new(draws).add_service(seed).add_service(admin).add_service(health);
+    let routes = Routes::new(draws)
+        .add_service(seed)
+        .add_service(admin)
+        .add_service(log)
+        .add_service(health);
     if !has_reflection {
         return routes;
     }
@@ -359,10 +458,23 @@ fn services(edge: Edge, info: StatusInfo, health: HealthReporter, has_reflection
     routes.add_service(reflection)
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+/// Takes an address of the configuration without listening yet. A service that has the directory as
+/// well is told instead of the address: it is started a second time.
+fn take_address(address: SocketAddr, config: &Config) -> Result<Taken, ServeError> {
+    let bound = bind(address).map(|socket| Taken { socket, address });
+    bound.map_err(|source| match inspect::check_unlocked(&config.working_dir) {
+        Err(error) if error.is_locked() => error.into(),
+        Err(_) | Ok(()) => ServeError::Bind { address, source },
+    })
+}
+
+fn bind(address: SocketAddr) -> io::Result<Socket> {
+    let socket =
+        Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    // Connections of an earlier service that are still ending do not keep the address.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
 
 fn incoming(listener: &TcpListener) -> io::Result<TcpIncoming> {

@@ -1,30 +1,59 @@
-//! Where the service's messages about itself go: to the standard error output.
+//! Where the service's messages about itself go: to the standard error output, and into memory for
+//! those who watch.
+use std::env;
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal as _};
 
 use tracing::Level;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::TryInitError;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::{EnvFilter, fmt, registry};
 
 use crate::config::{LogConfig, LogFormat};
+use crate::log_ring::LogRing;
 
-/// Writes messages to the standard error output from now on.
+/// Writes messages to the standard error output from now on, and keeps the newest.
 ///
 /// # Errors
 /// When messages of this process go somewhere already.
-pub fn start(config: &LogConfig) -> Result<(), TryInitError> {
-    use tracing_subscriber::util::SubscriberInitExt as _;
+pub fn start(config: &LogConfig) -> Result<LogRing, TryInitError> {
     let terminal = io::stderr().is_terminal();
+    let ring = LogRing::default();
+    let kept = registry().with(EnvFilter::new(filter(config))).with(ring.clone());
     // An output that was closed must not end the service.
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter(config.level)))
-        .with_writer(io::stderr)
-        .with_ansi(terminal)
-        .log_internal_errors(false);
+    let lines = fmt::layer().with_writer(io::stderr).log_internal_errors(false);
     if is_human(config.format, terminal) {
-        builder.finish().try_init()
+        let color = has_color(terminal, env::var_os("NO_COLOR").as_deref());
+        kept.with(lines.with_ansi(color)).try_init()?;
     } else {
-        builder.json().flatten_event(true).finish().try_init()
+        // The span in which it happened is that of a call, and calls are not in each other.
+        let json = lines.with_ansi(false).json().flatten_event(true).with_span_list(false);
+        kept.with(json).try_init()?;
     }
+    Ok(ring)
+}
+
+/// Only keeps the newest messages from now on: for a program that needs the terminal for itself.
+///
+/// # Errors
+/// When messages of this process go somewhere already.
+pub fn start_silent(config: &LogConfig) -> Result<LogRing, TryInitError> {
+    let ring = LogRing::default();
+    registry().with(EnvFilter::new(filter(config))).with(ring.clone()).try_init()?;
+    Ok(ring)
+}
+
+/// Checks directives for [`LogConfig::directives`].
+///
+/// # Errors
+/// What is wrong with them.
+pub fn check_directives(directives: &str) -> Result<(), String> {
+    EnvFilter::try_new(directives).map(drop).map_err(|error| error.to_string())
+}
+
+/// Whether lines for people have colours: on a terminal, unless somebody wants none.
+fn has_color(terminal: bool, no_color: Option<&OsStr>) -> bool {
+    terminal && no_color.is_none_or(OsStr::is_empty)
 }
 
 const fn is_human(format: LogFormat, terminal: bool) -> bool {
@@ -37,7 +66,11 @@ const fn is_human(format: LogFormat, terminal: bool) -> bool {
 
 /// The level is that of the service's own messages; libraries speak up from warnings on, because
 /// below they write several lines for each call.
-fn filter(level: Level) -> String {
+fn filter(config: &LogConfig) -> String {
+    if let Some(directives) = &config.directives {
+        return directives.clone();
+    }
+    let level = config.level;
     let libraries = level.min(Level::WARN);
     format!("{libraries},rewardpool={level}")
 }
@@ -56,10 +89,24 @@ mod tests {
 
     #[test]
     fn libraries_are_never_louder_than_the_service() {
-        assert_eq!(filter(Level::ERROR), "ERROR,rewardpool=ERROR");
-        assert_eq!(filter(Level::DEBUG), "WARN,rewardpool=DEBUG");
+        let of = |level, directives: Option<&str>| {
+            let directives = directives.map(str::to_owned);
+            filter(&LogConfig { level, format: LogFormat::Auto, directives })
+        };
+        assert_eq!(of(Level::ERROR, None), "ERROR,rewardpool=ERROR");
+        assert_eq!(of(Level::DEBUG, None), "WARN,rewardpool=DEBUG");
         for level in [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE] {
-            assert!(EnvFilter::try_new(filter(level)).is_ok(), "{level}");
+            assert_eq!(check_directives(&of(level, None)), Ok(()), "{level}");
         }
+        assert_eq!(of(Level::ERROR, Some("trace")), "trace");
+        assert!(check_directives("info,rewardpool=loud").is_err());
+    }
+
+    #[test]
+    fn colours_are_for_terminals_whose_owner_wants_them() {
+        assert!(has_color(true, None));
+        assert!(has_color(true, Some(OsStr::new(""))));
+        assert!(!has_color(true, Some(OsStr::new("1"))));
+        assert!(!has_color(false, None));
     }
 }

@@ -152,6 +152,11 @@ impl Appender {
         Position { lsn: self.last_lsn, chain: self.chain, segment: self.segment.number }
     }
 
+    /// Which log this is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
     /// Format of the segment's payloads.
     pub fn format(&self) -> u8 {
         self.segment.format

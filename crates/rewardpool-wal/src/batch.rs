@@ -55,6 +55,8 @@ pub struct Batch<'a> {
     pub format: u8,
     /// The encoded records.
     pub payload: &'a [u8],
+    /// CRC-32C of the payload, from the header.
+    pub payload_checksum: u32,
     /// Where the batch begins in its segment.
     pub offset: usize,
     /// Where the payload begins in its segment.

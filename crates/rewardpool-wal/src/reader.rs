@@ -34,10 +34,25 @@ pub struct Replayed {
     pub tail: Tail,
     /// Segments that were read.
     pub segments: u32,
+    /// How far each of them goes, in order.
+    pub spans: Vec<SegmentSpan>,
     /// Records that were read.
     pub records: u64,
     /// The unfinished batch at the end, if there is one.
     pub torn: Option<Torn>,
+}
+
+/// A segment, and how much of it is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SegmentSpan {
+    /// Its number.
+    pub number: SegmentNumber,
+    /// LSN of its first record.
+    pub first_lsn: u64,
+    /// Length of its file.
+    pub bytes: u64,
+    /// Bytes up to the end of its last batch.
+    pub used_bytes: u64,
 }
 
 /// The end of a log: the last segment that was begun, and how far it goes.
@@ -177,7 +192,7 @@ impl LogReader {
             return Err(discontinuous(&header).into());
         }
         let (mut records, mut durable_lsn) = (0, from.lsn);
-        let mut before = None;
+        let (mut before, mut spans) = (None, Vec::with_capacity(numbers.len()));
         let successors = numbers[1..].iter().copied().map(Some).chain([None]);
         for (segments, next) in (1..).zip(successors) {
             let next_header = match next {
@@ -195,6 +210,12 @@ impl LogReader {
             }
             records += scanned.records;
             durable_lsn = durable_lsn.max(scanned.durable_lsn);
+            spans.push(SegmentSpan {
+                number: header.number,
+                first_lsn: header.first_lsn,
+                bytes: header.bytes,
+                used_bytes: scanned.offset as u64,
+            });
             let never_begun = match next_header {
                 Some(next) if !is_continued(&scanned, &header, &next, next_is_empty)? => {
                     Some(next.number)
@@ -207,7 +228,7 @@ impl LogReader {
                 check_end(self, &header, &scanned, durable_lsn, last)?;
                 bytes.truncate(scanned.offset);
                 let tail = Tail { header, scanned, image: bytes, before, never_begun };
-                return Ok(Replayed { tail, segments, records, torn });
+                return Ok(Replayed { tail, segments, spans, records, torn });
             }
             before = next_is_empty.then(|| (header, bytes[..scanned.offset].to_vec()));
             std::mem::swap(&mut bytes, &mut next_bytes);
@@ -326,8 +347,15 @@ impl LogReader {
     /// Removes what the newest two good snapshots make superfluous. Durable when it returns; gives
     /// the names of the removed files. A damaged snapshot counts for nothing, and is removed only
     /// when it is older than the two.
-    pub fn prune(&self) -> Result<Vec<String>, Error> {
-        let Some(oldest) = self.second_good_snapshot()? else { return Ok(Vec::new()) };
+    ///
+    /// With `keep`, that segment and all after it stay, and a snapshot from which they go on.
+    pub fn prune(&self, keep: Option<SegmentNumber>) -> Result<Vec<String>, Error> {
+        let Some(second) = self.second_good_snapshot()? else { return Ok(Vec::new()) };
+        let oldest = match keep.filter(|keep| *keep < second.next_segment) {
+            Some(keep) => self.good_snapshot_before(keep)?,
+            None => Some(second),
+        };
+        let Some(oldest) = oldest else { return Ok(Vec::new()) };
         let names = self.storage.list().map_err(Error::io("list the directory of", IDENTITY))?;
         let removed = removable(&names, &oldest);
         for name in &removed {
@@ -338,6 +366,24 @@ impl LogReader {
             self.storage.sync_directory().map_err(Error::io("sync the directory of", &name))?;
         }
         Ok(removed)
+    }
+
+    /// The newest good snapshot from which the log goes on in this segment or an earlier one.
+    fn good_snapshot_before(
+        &self,
+        segment: SegmentNumber,
+    ) -> Result<Option<SnapshotHeader>, Error> {
+        for &lsn in self.snapshots.iter().rev() {
+            match self.load_snapshot(lsn) {
+                Ok(snapshot) if snapshot.header.next_segment <= segment => {
+                    return Ok(Some(snapshot.header));
+                }
+                Ok(_) => {}
+                Err(error) if error.is_corruption() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// The newest but one of the snapshots that are good.

@@ -79,6 +79,7 @@ pub(crate) fn scan<E: From<Error>>(
             time_ms: sealed.header.time_ms,
             format: sealed.header.format,
             payload,
+            payload_checksum: sealed.payload_checksum,
             offset: scanned.offset,
             payload_offset: scanned.offset + HEADER_BYTES,
         };

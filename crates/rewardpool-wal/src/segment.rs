@@ -98,7 +98,8 @@ impl SegmentHeader {
         Self::decode(&sector[..length], source.bytes(), number, identity)
     }
 
-    /// Reads and checks the header at the start of these bytes, which may be the whole file.
+    /// Reads and checks the header of a file that has this length, and this number in its name.
+    /// `bytes` are the file's beginning, a sector at least unless it is shorter.
     pub(crate) fn decode(
         bytes: &[u8],
         file_bytes: u64,
@@ -255,18 +256,11 @@ mod tests {
         }
     }
 
-    fn decode(
-        bytes: &[u8],
-        number: SegmentNumber,
-        identity: Identity,
-    ) -> Result<SegmentHeader, Error> {
-        SegmentHeader::decode(bytes, bytes.len() as u64, number, identity)
-    }
-
     #[test]
     fn a_header_is_read_back() {
         let header = header();
-        let read = decode(&header.encode(), header.number, header.identity);
+        let read =
+            SegmentHeader::decode(&header.encode(), header.bytes, header.number, header.identity);
         assert_eq!(read.unwrap(), header);
     }
 
@@ -277,7 +271,12 @@ mod tests {
             for change in [1, 0x80, 0xff] {
                 let mut bytes = header.encode();
                 bytes[place] ^= change;
-                let read = decode(&bytes, header.number, header.identity);
+                let read = SegmentHeader::decode(
+                    &bytes,
+                    bytes.len() as u64,
+                    header.number,
+                    header.identity,
+                );
                 assert!(read.is_err(), "byte {place} ^ {change}");
             }
         }
@@ -287,8 +286,11 @@ mod tests {
     fn a_header_under_another_name_is_refused() {
         let header = header();
         let bytes = header.encode();
-        assert!(decode(&bytes, SegmentNumber(13), header.identity).is_err());
+        assert!(
+            SegmentHeader::decode(&bytes, bytes.len() as u64, SegmentNumber(13), header.identity)
+                .is_err()
+        );
         let other = Identity { uuid: [0; 16] };
-        assert!(decode(&bytes, header.number, other).is_err());
+        assert!(SegmentHeader::decode(&bytes, bytes.len() as u64, header.number, other).is_err());
     }
 }

@@ -173,7 +173,13 @@ impl SnapshotFile {
         Self::decode(bytes, lsn, identity)
     }
 
-    fn decode(bytes: Vec<u8>, lsn: u64, identity: Identity) -> Result<Self, Error> {
+    /// All bytes of the file.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Verifies the bytes of the snapshot that covers this LSN.
+    pub fn decode(bytes: Vec<u8>, lsn: u64, identity: Identity) -> Result<Self, Error> {
         let header = SnapshotHeader::decode(&bytes, bytes.len() as u64, lsn)?;
         let signed = bytes.len() - SHA256_BYTES;
         let sha256: [u8; SHA256_BYTES] = Sha256::digest(&bytes[..signed]).into();

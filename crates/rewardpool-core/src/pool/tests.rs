@@ -77,6 +77,7 @@ fn each_spoiled_sum_is_found() {
     assert_eq!(sum_found(|pool| pool.sums.unlimited += 1), Sum::DrawableUnlimited);
     assert_eq!(sum_found(|pool| pool.sums.listed_weight += 1), Sum::ListedWeight);
     assert_eq!(sum_found(|pool| pool.sums.available_weight += 1), Sum::AvailableWeight);
+    assert_eq!(sum_found(|pool| pool.sums.available_items += 1), Sum::AvailableItems);
     assert_eq!(sum_found(|pool| pool.counters.awards += 1), Sum::Awards);
     assert_eq!(sum_found(|pool| pool.counters.draws += 1), Sum::Draws);
     assert_eq!(sum_found(|pool| pool.counters.empties += 1), Sum::Draws);
@@ -112,7 +113,7 @@ fn a_sold_out_item_leaves_the_selector_and_comes_back() {
     let selector = pool.selector.as_ref().unwrap();
     assert_eq!((selector.weight(index(3)), selector.total()), (0, 5));
     let violation = pool.retrace(&[Outcome::award(index(3))]).unwrap_err();
-    assert_eq!(violation, Violation::NotAvailable { pool: POOL, item: index(3) });
+    assert_eq!(violation, (0, Violation::NotAvailable { pool: POOL, item: index(3) }));
     let change = ItemChange { quantity: Some(QuantityChange::Add(1)), weight: None };
     let planned = pool.plan_update(index(3), &change).unwrap();
     pool.change(index(3), planned);

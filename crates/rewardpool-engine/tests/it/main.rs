@@ -8,6 +8,7 @@
 mod backup;
 mod concurrency;
 mod copy;
+mod feed;
 mod fixture;
 mod full_disk;
 mod golden;

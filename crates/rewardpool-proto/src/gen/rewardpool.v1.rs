@@ -216,6 +216,94 @@ pub struct GetDrawRequest {
     #[prost(string, tag = "2")]
     pub idempotency_key: ::prost::alloc::string::String,
 }
+/// Asks to be shown a pool again and again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchStateRequest {
+    /// The pool; see the head of this file.
+    #[prost(string, tag = "1")]
+    pub pool: ::prost::alloc::string::String,
+    /// Time between two messages in milliseconds: 0, or 100 to 60000. 0 means 1000.
+    #[prost(uint32, tag = "2")]
+    pub interval_ms: u32,
+    /// How many items each message has at most: 0 to 5000. 0 means 100.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// Empty for the first page, else the `next_page_token` of a page: which items to show.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A pool and the service at one moment.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchStateResponse {
+    /// As GetState answers it.
+    #[prost(message, optional, tag = "1")]
+    pub state: ::core::option::Option<GetStateResponse>,
+    /// How busy the service is.
+    #[prost(message, optional, tag = "2")]
+    pub activity: ::core::option::Option<ServiceActivity>,
+}
+/// How busy the service is. Counts are of all pools since the service became ready. The rate is that
+/// of the last second and percentiles are those of the last ten; the service measures both itself,
+/// once a second, so everybody who watches sees the same.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServiceActivity {
+    /// Seconds since the service became ready.
+    #[prost(double, tag = "1")]
+    pub uptime_seconds: f64,
+    /// Draws that were made.
+    #[prost(uint64, tag = "2")]
+    pub draws: u64,
+    /// Draws in a second.
+    #[prost(double, tag = "3")]
+    pub draws_per_second: f64,
+    /// Batches that were written and synced.
+    #[prost(uint64, tag = "4")]
+    pub commits: u64,
+    /// How long the write and sync of a batch took, in microseconds: the median. This and the other
+    /// percentiles are at most 6.25 % too high; 0 when nothing was committed.
+    #[prost(uint64, tag = "5")]
+    pub commit_p50_us: u64,
+    /// The 99th percentile.
+    #[prost(uint64, tag = "6")]
+    pub commit_p99_us: u64,
+    /// The longest.
+    #[prost(uint64, tag = "7")]
+    pub commit_max_us: u64,
+    /// Draws of a batch: the median of the batches that had any.
+    #[prost(uint64, tag = "8")]
+    pub batch_p50_draws: u64,
+    /// Number of the last record that is on disk; 0 when there is none.
+    #[prost(uint64, tag = "9")]
+    pub durable_lsn: u64,
+    /// Number of the last draw; 0 when there is none.
+    #[prost(uint64, tag = "10")]
+    pub last_request_id: u64,
+    /// Commands that wait for the writer.
+    #[prost(uint64, tag = "11")]
+    pub mailbox_depth: u64,
+    /// Commands that may wait at most.
+    #[prost(uint64, tag = "12")]
+    pub mailbox_capacity: u64,
+    /// Whether the disk is full, and draws are refused with RESOURCE_EXHAUSTED, `NO_SPACE`.
+    #[prost(bool, tag = "13")]
+    pub out_of_space: bool,
+    /// Whether granted = quantity + awarded held for every limited item when it was last counted,
+    /// which is at most ten seconds ago. Always true; false is a defect that needs a person at once.
+    #[prost(bool, tag = "14")]
+    pub conservation_ok: bool,
+    /// Version of the program.
+    #[prost(string, tag = "15")]
+    pub version: ::prost::alloc::string::String,
+    /// Draws that won an item.
+    #[prost(uint64, tag = "16")]
+    pub awards: u64,
+    /// Draws for which nothing was available.
+    #[prost(uint64, tag = "17")]
+    pub empties: u64,
+    /// Requests that the writer refused.
+    #[prost(uint64, tag = "18")]
+    pub refusals: u64,
+}
 /// One item of a catalogue.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CatalogItem {
@@ -519,6 +607,99 @@ pub struct GetStatusResponse {
     /// `normal` (in its turn, because it is configured so, or nothing else is permitted).
     #[prost(string, tag = "14")]
     pub scheduling: ::prost::alloc::string::String,
+    /// The segments in the working directory, in order; the last one is written.
+    #[prost(message, repeated, tag = "15")]
+    pub segment_infos: ::prost::alloc::vec::Vec<SegmentInfo>,
+    /// The snapshots in the working directory, the newest first.
+    #[prost(message, repeated, tag = "16")]
+    pub snapshot_infos: ::prost::alloc::vec::Vec<SnapshotInfo>,
+    /// The working directory.
+    #[prost(string, tag = "17")]
+    pub working_dir: ::prost::alloc::string::String,
+    /// When the service became ready, in milliseconds since 1970.
+    #[prost(int64, tag = "18")]
+    pub started_at_ms: i64,
+    /// Id of the process.
+    #[prost(uint32, tag = "19")]
+    pub process_id: u32,
+    /// How busy the service is.
+    #[prost(message, optional, tag = "20")]
+    pub activity: ::core::option::Option<ServiceActivity>,
+}
+/// One segment of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SegmentInfo {
+    /// Its number: 0 is `wal.000`.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// Number of its first record.
+    #[prost(uint64, tag = "2")]
+    pub first_lsn: u64,
+    /// Length of the file, which was given to it at once.
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+    /// Bytes of it that are written.
+    #[prost(uint64, tag = "4")]
+    pub used_bytes: u64,
+    /// Whether it is written at present.
+    #[prost(enumeration = "SegmentState", tag = "5")]
+    pub state: i32,
+}
+/// One snapshot.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotInfo {
+    /// The last record that it includes.
+    #[prost(uint64, tag = "1")]
+    pub lsn: u64,
+    /// Name of the file in the working directory.
+    #[prost(string, tag = "2")]
+    pub file: ::prost::alloc::string::String,
+    /// Length of the file.
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+    /// When the file was written, in milliseconds since 1970.
+    #[prost(int64, tag = "4")]
+    pub taken_at_ms: i64,
+}
+/// Asks to be shown the service's log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchLogRequest {
+    /// Only lines after the one with this number, which an earlier stream showed, as far as they are
+    /// kept. 0 begins with the newest lines, see `backlog`. A number of an earlier run of the service
+    /// begins with the first line of this run that is kept.
+    #[prost(uint64, tag = "1")]
+    pub after_sequence: u64,
+    /// How many of the newest lines to show at first: 0 to 1000. Only when `after_sequence` is 0.
+    #[prost(uint32, tag = "2")]
+    pub backlog: u32,
+}
+/// One line of the service's log.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LogEvent {
+    /// Its number. Rises by 1 with each line, and across restarts by more.
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    /// When it was written, in milliseconds since 1970.
+    #[prost(int64, tag = "2")]
+    pub time_ms: i64,
+    /// `ERROR`, `WARN`, `INFO`, `DEBUG` or `TRACE`.
+    #[prost(string, tag = "3")]
+    pub level: ::prost::alloc::string::String,
+    /// The part of the program that wrote it.
+    #[prost(string, tag = "4")]
+    pub target: ::prost::alloc::string::String,
+    /// What happened. For people; may change.
+    #[prost(string, tag = "5")]
+    pub message: ::prost::alloc::string::String,
+    /// The particulars, for example `lsn`, and those of the call in which it happened.
+    #[prost(map = "string, string", tag = "6")]
+    pub fields: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Lines before this one that this stream lost, because it read too slowly or they were not kept.
+    #[prost(uint64, tag = "7")]
+    pub missed: u64,
 }
 /// What the start of the service found in the working directory.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
@@ -688,6 +869,39 @@ impl Selector {
             "SELECTOR_FENWICK" => Some(Self::Fenwick),
             "SELECTOR_PREFIX_SUM" => Some(Self::PrefixSum),
             "SELECTOR_SUM_TREE" => Some(Self::SumTree),
+            _ => None,
+        }
+    }
+}
+/// Whether a segment is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SegmentState {
+    /// Never sent.
+    Unspecified = 0,
+    /// It is written at present.
+    Open = 1,
+    /// Another segment follows.
+    Closed = 2,
+}
+impl SegmentState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SEGMENT_STATE_UNSPECIFIED",
+            Self::Open => "SEGMENT_STATE_OPEN",
+            Self::Closed => "SEGMENT_STATE_CLOSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SEGMENT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SEGMENT_STATE_OPEN" => Some(Self::Open),
+            "SEGMENT_STATE_CLOSED" => Some(Self::Closed),
             _ => None,
         }
     }
@@ -958,6 +1172,34 @@ pub mod reward_pool_client {
                 .insert(GrpcMethod::new("rewardpool.v1.RewardPool", "GetDraw"));
             self.inner.unary(req, path, codec).await
         }
+        /// Shows one pool and how busy the service is: one message at once, then one in each interval,
+        /// until the client leaves, its deadline passes, or the service stops (UNAVAILABLE, `STOPPING`).
+        /// A message is made when it can leave: a client that reads slowly misses some and never gets old
+        /// ones. For dashboards.
+        pub async fn watch_state(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchStateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchStateResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rewardpool.v1.RewardPool/WatchState",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rewardpool.v1.RewardPool", "WatchState"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1016,6 +1258,20 @@ pub mod reward_pool_server {
             &self,
             request: tonic::Request<super::GetDrawRequest>,
         ) -> std::result::Result<tonic::Response<super::DrawResponse>, tonic::Status>;
+        /// Server streaming response type for the WatchState method.
+        type WatchStateStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchStateResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Shows one pool and how busy the service is: one message at once, then one in each interval,
+        /// until the client leaves, its deadline passes, or the service stops (UNAVAILABLE, `STOPPING`).
+        /// A message is made when it can leave: a client that reads slowly misses some and never gets old
+        /// ones. For dashboards.
+        async fn watch_state(
+            &self,
+            request: tonic::Request<super::WatchStateRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchStateStream>, tonic::Status>;
     }
     /// What players need: draws, and the state of pools.
     ///
@@ -1329,6 +1585,52 @@ pub mod reward_pool_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rewardpool.v1.RewardPool/WatchState" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchStateSvc<T: RewardPool>(pub Arc<T>);
+                    impl<
+                        T: RewardPool,
+                    > tonic::server::ServerStreamingService<super::WatchStateRequest>
+                    for WatchStateSvc<T> {
+                        type Response = super::WatchStateResponse;
+                        type ResponseStream = T::WatchStateStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchStateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RewardPool>::watch_state(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchStateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
@@ -1694,6 +1996,33 @@ pub mod pool_admin_client {
                 .insert(GrpcMethod::new("rewardpool.v1.PoolAdmin", "GetStatus"));
             self.inner.unary(req, path, codec).await
         }
+        /// Shows what the service says about itself: lines that it keeps, then each new one at once, until
+        /// the client leaves, its deadline passes, or the service stops (UNAVAILABLE, `STOPPING`). The last
+        /// 1000 lines are kept; a client that reads too slowly loses the oldest and is told how many.
+        pub async fn watch_log(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchLogRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::LogEvent>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rewardpool.v1.PoolAdmin/WatchLog",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rewardpool.v1.PoolAdmin", "WatchLog"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Copies the log, up to a position that includes everything answered before the call, as an archive
         /// that `rewardpool restore` reads. Draws go on meanwhile. The archive is whole only when the stream
         /// ends with OK.
@@ -1811,6 +2140,19 @@ pub mod pool_admin_server {
             tonic::Response<super::GetStatusResponse>,
             tonic::Status,
         >;
+        /// Server streaming response type for the WatchLog method.
+        type WatchLogStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::LogEvent, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Shows what the service says about itself: lines that it keeps, then each new one at once, until
+        /// the client leaves, its deadline passes, or the service stops (UNAVAILABLE, `STOPPING`). The last
+        /// 1000 lines are kept; a client that reads too slowly loses the oldest and is told how many.
+        async fn watch_log(
+            &self,
+            request: tonic::Request<super::WatchLogRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchLogStream>, tonic::Status>;
         /// Server streaming response type for the Backup method.
         type BackupStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::BackupChunk, tonic::Status>,
@@ -2315,6 +2657,52 @@ pub mod pool_admin_server {
                     };
                     Box::pin(fut)
                 }
+                "/rewardpool.v1.PoolAdmin/WatchLog" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchLogSvc<T: PoolAdmin>(pub Arc<T>);
+                    impl<
+                        T: PoolAdmin,
+                    > tonic::server::ServerStreamingService<super::WatchLogRequest>
+                    for WatchLogSvc<T> {
+                        type Response = super::LogEvent;
+                        type ResponseStream = T::WatchLogStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchLogRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PoolAdmin>::watch_log(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchLogSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/rewardpool.v1.PoolAdmin/Backup" => {
                     #[allow(non_camel_case_types)]
                     struct BackupSvc<T: PoolAdmin>(pub Arc<T>);
@@ -2398,6 +2786,407 @@ pub mod pool_admin_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "rewardpool.v1.PoolAdmin";
     impl<T> tonic::server::NamedService for PoolAdminServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Where a stream begins, and whether it ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SubscribeRequest {
+    /// The first record that is wanted. The first batch may begin before it. 0 means what is written from
+    /// now on, or, with a snapshot, the newest snapshot and what is behind it.
+    #[prost(uint64, tag = "1")]
+    pub from_lsn: u64,
+    /// Go on when the end is reached. Without it the stream ends where the log ends at present.
+    #[prost(bool, tag = "2")]
+    pub follow: bool,
+    /// Begin with the newest snapshot that covers no record from `from_lsn` on, or with the oldest that
+    /// is there when records are gone; then comes the record behind the snapshot.
+    #[prost(bool, tag = "3")]
+    pub snapshot: bool,
+}
+/// A piece of the log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SubscribeResponse {
+    /// The service's last durable record when this was sent.
+    #[prost(uint64, tag = "3")]
+    pub durable_lsn: u64,
+    /// What it is a piece of.
+    #[prost(oneof = "subscribe_response::Part", tags = "1, 2")]
+    pub part: ::core::option::Option<subscribe_response::Part>,
+}
+/// Nested message and enum types in `SubscribeResponse`.
+pub mod subscribe_response {
+    /// What it is a piece of.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Part {
+        /// A piece of the snapshot.
+        #[prost(message, tag = "1")]
+        Snapshot(super::SnapshotPart),
+        /// A batch, or a piece of a long one.
+        #[prost(message, tag = "2")]
+        Batch(super::BatchPart),
+    }
+}
+/// A piece of a snapshot file, at most 1 MiB. Pieces come in order.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotPart {
+    /// The last record that the snapshot covers.
+    #[prost(uint64, tag = "1")]
+    pub lsn: u64,
+    /// Length of the whole file. Its last 32 bytes are the SHA-256 of those before.
+    #[prost(uint64, tag = "2")]
+    pub file_bytes: u64,
+    /// Which log it belongs to: 16 bytes that stand in the file, too.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub log_uuid: ::prost::bytes::Bytes,
+    /// The piece.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub data: ::prost::bytes::Bytes,
+}
+/// A batch: the records of one commit. Of a payload above 1 MiB several pieces come in order, each with
+/// the same head.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BatchPart {
+    /// LSN of the first record.
+    #[prost(uint64, tag = "1")]
+    pub first_lsn: u64,
+    /// How many records there are.
+    #[prost(uint32, tag = "2")]
+    pub count: u32,
+    /// Wall clock of the service in milliseconds since 1970; never falls.
+    #[prost(int64, tag = "3")]
+    pub time_ms: i64,
+    /// How the records are encoded: `binary`, `json` or `string_line`.
+    #[prost(string, tag = "4")]
+    pub format: ::prost::alloc::string::String,
+    /// Length of the whole payload.
+    #[prost(uint64, tag = "5")]
+    pub payload_bytes: u64,
+    /// CRC-32C of the whole payload, as it was computed before the batch was written.
+    #[prost(fixed32, tag = "6")]
+    pub payload_crc32c: u32,
+    /// The piece.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub data: ::prost::bytes::Bytes,
+}
+/// Generated client implementations.
+pub mod wal_stream_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Streams every durable record, in order, as it stands in the files of the log.
+    #[derive(Debug, Clone)]
+    pub struct WalStreamClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl WalStreamClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> WalStreamClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> WalStreamClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            WalStreamClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Gives the batches from an LSN on, each after it is on the service's disk, whole and once. Whoever
+        /// was cut off takes the stream up again behind the last record that it has.
+        /// A subscriber never slows a draw: it is sent what it reads. Segments that it has not read are kept
+        /// for it, up to 1 GiB; behind that it gets OUT_OF_RANGE.
+        ///
+        /// Errors: INVALID_ARGUMENT; OUT_OF_RANGE when the records are gone (take them up from a snapshot) or
+        /// were never written; RESOURCE_EXHAUSTED when too many streams are open; UNAVAILABLE when the
+        /// service stops; DATA_LOSS when the log on its disk is damaged.
+        pub async fn subscribe(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SubscribeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::SubscribeResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rewardpool.v1.WalStream/Subscribe",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rewardpool.v1.WalStream", "Subscribe"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod wal_stream_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with WalStreamServer.
+    #[async_trait]
+    pub trait WalStream: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Subscribe method.
+        type SubscribeStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::SubscribeResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Gives the batches from an LSN on, each after it is on the service's disk, whole and once. Whoever
+        /// was cut off takes the stream up again behind the last record that it has.
+        /// A subscriber never slows a draw: it is sent what it reads. Segments that it has not read are kept
+        /// for it, up to 1 GiB; behind that it gets OUT_OF_RANGE.
+        ///
+        /// Errors: INVALID_ARGUMENT; OUT_OF_RANGE when the records are gone (take them up from a snapshot) or
+        /// were never written; RESOURCE_EXHAUSTED when too many streams are open; UNAVAILABLE when the
+        /// service stops; DATA_LOSS when the log on its disk is damaged.
+        async fn subscribe(
+            &self,
+            request: tonic::Request<super::SubscribeRequest>,
+        ) -> std::result::Result<tonic::Response<Self::SubscribeStream>, tonic::Status>;
+    }
+    /// Streams every durable record, in order, as it stands in the files of the log.
+    #[derive(Debug)]
+    pub struct WalStreamServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> WalStreamServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for WalStreamServer<T>
+    where
+        T: WalStream,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/rewardpool.v1.WalStream/Subscribe" => {
+                    #[allow(non_camel_case_types)]
+                    struct SubscribeSvc<T: WalStream>(pub Arc<T>);
+                    impl<
+                        T: WalStream,
+                    > tonic::server::ServerStreamingService<super::SubscribeRequest>
+                    for SubscribeSvc<T> {
+                        type Response = super::SubscribeResponse;
+                        type ResponseStream = T::SubscribeStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SubscribeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WalStream>::subscribe(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SubscribeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for WalStreamServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "rewardpool.v1.WalStream";
+    impl<T> tonic::server::NamedService for WalStreamServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use self::arguments::{CompareArgs, EngineArgs, GrpcArgs, RecoveryArgs, ResultArgs};
 use super::failure::exit;
+use super::interrupt::on_interrupt;
 use super::output::{self, Format};
 use super::{Failure, Global};
 
@@ -114,7 +115,8 @@ fn measure(
     // Before the run, because nobody wants to learn of a typo after it.
     let old = results.compare.as_deref().map(read).transpose()?;
     let watch = Arc::new(Watch::new());
-    progress::stop_on_signals(&watch)?;
+    let heard = Arc::clone(&watch);
+    on_interrupt(move || heard.stop())?;
     let report = progress::beside(&watch, || bench(&watch)).map_err(|error| failure(&error))?;
     let compared = old.map(|old| Comparison::of(&old, &report)).transpose();
     // A wrong comparison must not cost the run.

@@ -1,4 +1,7 @@
-//! `config`: writes a configuration to begin with, and checks one.
+//! `config`: writes a configuration to begin with, checks one, and compares it with what runs
+//! (`diff.rs`).
+mod diff;
+
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -8,23 +11,24 @@ use rewardpool_core::quantity::Quantity;
 use rewardpool_server::config::{Config, PoolConfig};
 use serde_json::{Value, json};
 
-use super::Failure;
 use super::output::{self, Align, Format, Table};
+use super::{Failure, Global};
 
 const EXAMPLES: &str = "\
 Examples:
   rewardpool config init
-  rewardpool config check rewardpool.yaml";
+  rewardpool config check rewardpool.yaml
+  rewardpool config diff";
 const INIT_EXAMPLES: &str = "\
 Examples:
   rewardpool config init
   rewardpool config init /etc/rewardpool.yaml";
 const CHECK_EXAMPLES: &str = "\
 Examples:
-  rewardpool config check rewardpool.yaml
-  rewardpool config check rewardpool.yaml -o json";
+  rewardpool config check
+  rewardpool config check /etc/rewardpool.yaml -o json";
 
-/// Write or check a configuration
+/// Write, check or compare a configuration
 #[derive(Subcommand, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum ConfigCommand {
@@ -39,12 +43,16 @@ pub(crate) enum ConfigCommand {
     #[command(after_help = CHECK_EXAMPLES)]
     Check {
         /// The file to check
+        #[arg(default_value = "rewardpool.yaml")]
         file: PathBuf,
     },
+    Diff(diff::DiffArgs),
 }
 
-pub(crate) fn run(command: &ConfigCommand, format: Format) -> Result<(), Failure> {
+pub(crate) fn run(command: &ConfigCommand, global: &Global) -> Result<(), Failure> {
+    let format = global.output;
     match command {
+        ConfigCommand::Diff(args) => diff::run(args, global),
         ConfigCommand::Init { file } => init(file, format),
         ConfigCommand::Check { file } => {
             let config = Config::load(file)?;
@@ -107,10 +115,10 @@ fn table(file: &Path, config: &Config) -> String {
         let sums = sums(pool);
         table.push([
             pool.spec.id.as_str().to_owned(),
-            sums.items.to_string(),
-            sums.units.to_string(),
-            sums.unlimited.to_string(),
-            sums.total_weight.to_string(),
+            output::count(sums.items),
+            output::count(sums.units),
+            output::count(sums.unlimited),
+            output::count(sums.total_weight),
         ]);
     }
     let wal = &config.wal;

@@ -1,12 +1,12 @@
 //! `draw`: draws from a running service.
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use rewardpool_proto::v1::{DrawMode, DrawRequest, DrawResponse};
+use rewardpool_proto::v1::{DrawMode, DrawRequest, DrawResponse, GetDrawRequest};
 use serde_json::json;
 
-use super::Failure;
 use super::output::{self, Align, Format, Table};
 use super::service::{Address, with_service};
+use super::{Failure, PoolOption};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,6 +14,7 @@ Examples:
   rewardpool draw -n 1000 --pool summer      Prints a count for each item
   rewardpool draw -n 10 --all-or-nothing     Ten prizes or none
   rewardpool draw --key order-7311           Safe to repeat: the same answer again
+  rewardpool draw --key order-7311 --lookup  What that draw gave; draws nothing
   rewardpool draw -n 100 -o json";
 
 /// Up to so many draws are printed one by one.
@@ -29,29 +30,45 @@ pub(crate) struct DrawArgs {
         value_parser = clap::value_parser!(i32).range(1..=10_000)
     )]
     count: i32,
-    /// The pool; without it the only one, or `default`
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pool: String,
+    #[command(flatten)]
+    pool: PoolOption,
     /// Makes a repetition safe: with the same key, the first answer comes again
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     key: Option<String>,
     /// Refuse unless every draw wins an item
     #[arg(long)]
     all_or_nothing: bool,
+    /// Only show what was drawn with this key before; draws nothing
+    #[arg(long, requires = "key", conflicts_with_all = ["count", "all_or_nothing"])]
+    lookup: bool,
 }
 
 pub(crate) fn run(args: DrawArgs, address: &Address, format: Format) -> Result<(), Failure> {
+    let answer = if args.lookup { lookup(args, address)? } else { draw(args, address)? };
+    output::print(format, || table(&answer), || json(&answer))
+}
+
+fn lookup(args: DrawArgs, address: &Address) -> Result<DrawResponse, Failure> {
+    let idempotency_key = args.key.unwrap_or_default();
+    let request = GetDrawRequest { pool: args.pool.pool, idempotency_key };
+    with_service(address, async |service| {
+        let answer = service.players().get_draw(request).await;
+        Ok(answer.map_err(|status| Failure::status(&status))?.into_inner())
+    })
+}
+
+fn draw(args: DrawArgs, address: &Address) -> Result<DrawResponse, Failure> {
     let has_key = args.key.is_some();
     let mode =
         if args.all_or_nothing { DrawMode::AllOrNothing } else { DrawMode::BestEffort }.into();
     let request = DrawRequest {
-        pool: args.pool,
+        pool: args.pool.pool,
         count: args.count,
         mode,
         idempotency_key: args.key.unwrap_or_default(),
     };
-    let answer = with_service(address, async |service| {
-        service.players().draw(request).await.map_err(|status| {
+    with_service(address, async |service| {
+        let answer = service.players().draw(request).await.map_err(|status| {
             let failure = Failure::status(&status);
             match (Failure::leaves_outcome_unknown(&status), has_key) {
                 (false, _) => failure,
@@ -60,10 +77,9 @@ pub(crate) fn run(args: DrawArgs, address: &Address, format: Format) -> Result<(
                     "it may have been drawn: look at `rewardpool state`, and next time use --key",
                 ),
             }
-        })
-    })?;
-    let answer = answer.into_inner();
-    output::print(format, || table(&answer), || json(&answer))
+        });
+        Ok(answer?.into_inner())
+    })
 }
 
 fn json(answer: &DrawResponse) -> serde_json::Value {
@@ -108,10 +124,10 @@ fn counted(answer: &DrawResponse) -> String {
     rows.sort_by_key(|&(count, name)| (std::cmp::Reverse(count), name));
     let mut table = Table::new([("ITEM", Align::Left), ("COUNT", Align::Right)]);
     for (count, name) in rows {
-        table.push([name.to_owned(), count.to_string()]);
+        table.push([name.to_owned(), output::count(count)]);
     }
     let first = answer.first_request_id;
-    let draws = answer.outcomes.len();
+    let draws = output::count(answer.outcomes.len());
     format!("{}{draws} draws, numbered from {first}\n", table.render())
 }
 

@@ -1,18 +1,28 @@
 //! How a command ends when it did not do what was asked for: an exit code, what went wrong, and
 //! what to do about it.
+//!
+//! For people this is a line `error: …` and a line `hint: …`; with `-o json` it is one line with an
+//! object `error`. Both go to stderr.
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
 use rewardpool_engine::{Chain, EngineError};
-use rewardpool_server::config::ConfigError;
+use rewardpool_server::config::{ConfigError, Fault, Position};
+use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-/// The exit codes: those of sysexits, 1 for what the service refuses, and 128 and the number of
-/// SIGINT, as shells have it, for a measurement that was ended early.
+use super::output::{self, Format};
+
+/// The exit codes: those of sysexits, 1 for what the service refuses and for catalogues that differ,
+/// and 128 and the number of a signal, as shells have it: of SIGINT for what was ended early, of
+/// SIGPIPE for output that nobody reads any more.
 pub(crate) mod exit {
     pub(crate) const REFUSED: u8 = 1;
+    pub(crate) const DIFFERENT: u8 = 1;
     pub(crate) const USAGE: u8 = 64;
     pub(crate) const CORRUPT: u8 = 65;
     pub(crate) const UNAVAILABLE: u8 = 69;
@@ -20,6 +30,7 @@ pub(crate) mod exit {
     pub(crate) const INPUT_OUTPUT: u8 = 74;
     pub(crate) const CONFIG: u8 = 78;
     pub(crate) const INTERRUPTED: u8 = 130;
+    pub(crate) const READER_GONE: u8 = 141;
 }
 
 /// Why a command ends early.
@@ -29,22 +40,39 @@ pub(crate) enum Failure {
     Told {
         /// The exit code.
         code: u8,
-        /// Lines that stand before the error, for example the faults of a file.
-        details: String,
+        /// For programs: what kind of thing went wrong.
+        reason: Cow<'static, str>,
+        /// What stands before the error: the faults of a file.
+        details: Vec<Detail>,
         /// What went wrong.
         what: String,
         /// What to do.
         hint: String,
     },
+    /// Nothing went wrong: all is printed, and the exit code is the answer.
+    Answered(u8),
     /// The command line is wrong, or it asks for help.
     Usage(Box<clap::Error>),
     /// Whoever read the output has enough of it.
     ReaderGone,
 }
 
+/// One fault of a file.
+#[derive(Debug)]
+pub(crate) struct Detail {
+    line: String,
+    json: Value,
+}
+
 impl Failure {
     pub(crate) fn new(code: u8, what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Told { code, details: String::new(), what: what.into(), hint: hint.into() }
+        Self::Told {
+            code,
+            reason: reason_of(code).into(),
+            details: Vec::new(),
+            what: what.into(),
+            hint: hint.into(),
+        }
     }
 
     /// A value of the command line that only the command itself can judge.
@@ -75,13 +103,23 @@ impl Failure {
         let reason = details.error_info().map_or("", |info| info.reason.as_str());
         let code = if is_no_answer(status.code()) { exit::UNAVAILABLE } else { exit::REFUSED };
         let name = if reason.is_empty() { code_name(status.code()) } else { reason };
-        let mut what = format!("{name}: {}", status.message());
+        let mut what = status.message().to_owned();
         for violation in details.bad_request().iter().flat_map(|request| &request.field_violations)
         {
-            what.extend([" (", &violation.field, ": ", &violation.description, ")"]);
+            // This service tells the fields in its message; another one may not.
+            if !status.message().contains(&violation.description) {
+                what.extend([" (", &violation.field, ": ", &violation.description, ")"]);
+            }
         }
-        // The text comes from another program and must not steer the terminal.
-        Self::new(code, what.replace(char::is_control, " "), status_hint(status.code(), reason))
+        // The texts come from another program and must not steer the terminal.
+        let plain = |text: &str| text.replace(char::is_control, " ");
+        Self::Told {
+            code,
+            reason: plain(name).into(),
+            details: Vec::new(),
+            what: plain(&what),
+            hint: status_hint(status.code(), reason).to_owned(),
+        }
     }
 
     /// Replaces the exit code where a command knows better.
@@ -100,6 +138,14 @@ impl Failure {
         self
     }
 
+    /// Names the kind of thing that went wrong where the exit code does not tell enough.
+    pub(crate) fn with_reason(mut self, new: &'static str) -> Self {
+        if let Self::Told { reason, .. } = &mut self {
+            *reason = new.into();
+        }
+        self
+    }
+
     /// Whether the service may have done what it was asked for.
     pub(crate) fn leaves_outcome_unknown(status: &Status) -> bool {
         // Stopping is the one definite refusal among them.
@@ -108,21 +154,85 @@ impl Failure {
     }
 
     /// Tells the user and gives the exit code.
-    pub(crate) fn report(self) -> ExitCode {
+    pub(crate) fn report(self, format: Format) -> ExitCode {
         let (code, text) = match self {
-            Self::ReaderGone => return ExitCode::SUCCESS,
+            Self::ReaderGone => return exit::READER_GONE.into(),
+            Self::Answered(code) => return code.into(),
             Self::Usage(error) => {
-                // Nobody is left to be told when this fails.
-                let _printed = error.print();
-                let code = if error.use_stderr() { exit::USAGE } else { 0 };
-                return ExitCode::from(code);
+                if !error.use_stderr() {
+                    return report_help(&error, format);
+                }
+                (exit::USAGE, usage_text(&error, format))
             }
-            Self::Told { code, details, what, hint } => {
-                (code, format!("{details}error: {what}; hint: {hint}\n"))
+            Self::Told { code, reason, details, what, hint } => {
+                let text = match format {
+                    Format::Table => told_text(code, &reason, &details, &what, &hint),
+                    Format::Json => told_json(code, &reason, &details, &what, &hint),
+                };
+                (code, text)
             }
         };
-        let _written = io::stderr().lock().write_all(text.as_bytes());
-        ExitCode::from(code)
+        // Nobody is left to be told when this fails.
+        let _written = anstream::stderr().lock().write_all(text.as_bytes());
+        code.into()
+    }
+}
+
+/// Help and the version were asked for, so they are data.
+fn report_help(error: &clap::Error, format: Format) -> ExitCode {
+    match error.print() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => Failure::from(error).report(format),
+    }
+}
+
+/// What clap says about a wrong command line, or the same for programs.
+fn usage_text(error: &clap::Error, format: Format) -> String {
+    let text = error.render();
+    if format == Format::Table {
+        return text.ansi().to_string();
+    }
+    let text = text.to_string();
+    let mut parts = text.trim_end().splitn(2, "\n\n");
+    let one_line = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
+    let what = one_line(parts.next().unwrap_or_default());
+    let what = what.strip_prefix("error: ").unwrap_or(&what);
+    let hint = one_line(parts.next().unwrap_or_default());
+    told_json(exit::USAGE, reason_of(exit::USAGE), &[], what, &hint)
+}
+
+fn told_text(code: u8, reason: &str, details: &[Detail], what: &str, hint: &str) -> String {
+    let mut text = String::new();
+    for Detail { line, .. } in details {
+        text.extend([line, "\n"]);
+    }
+    // A reason that says more than the exit code helps to find it in the documentation.
+    let name = if reason == reason_of(code) { String::new() } else { format!("{reason}: ") };
+    let (error, mark, reset) = (output::ERROR, output::HINT, anstyle::Reset);
+    writeln!(text, "{error}error:{reset} {name}{what}\n{mark}hint:{reset} {hint}")
+        .expect("a String takes all");
+    text
+}
+
+fn told_json(code: u8, reason: &str, details: &[Detail], what: &str, hint: &str) -> String {
+    let mut error = json!({ "reason": reason, "message": what, "hint": hint, "exit_code": code });
+    if !details.is_empty() {
+        error["details"] = details.iter().map(|detail| detail.json.clone()).collect();
+    }
+    format!("{}\n", json!({ "error": error }))
+}
+
+/// What the exit code says, as a word.
+fn reason_of(code: u8) -> &'static str {
+    match code {
+        exit::REFUSED => "REFUSED",
+        exit::USAGE => "USAGE",
+        exit::CORRUPT => "CORRUPT",
+        exit::UNAVAILABLE => "UNAVAILABLE",
+        exit::LOCKED => "LOCKED",
+        exit::CONFIG => "CONFIG",
+        exit::INTERRUPTED => "INTERRUPTED",
+        _ => "INPUT_OUTPUT",
     }
 }
 
@@ -145,22 +255,59 @@ impl From<io::Error> for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        let ConfigError::Invalid { path, faults } = &error else {
-            return Self::new(
-                exit::INPUT_OUTPUT,
-                error.to_string(),
-                "`rewardpool config init` writes a new file",
-            );
+        let (path, faults) = match error {
+            ConfigError::Read { path, source } => return unreadable_configuration(&path, &source),
+            ConfigError::Invalid { path, faults } => (path, faults),
+            other => return Self::new(exit::CONFIG, other.to_string(), "check the file"),
         };
+        let details = faults.iter().map(|fault| Detail::new(&path, fault)).collect();
         let (path, count) = (path.display(), faults.len());
         let noun = if count == 1 { "fault" } else { "faults" };
         Self::Told {
             code: exit::CONFIG,
-            details: format!("{error}\n"),
+            reason: reason_of(exit::CONFIG).into(),
+            details,
             what: format!("{path} has {count} {noun}"),
             hint: "correct the lines above; `rewardpool config init` writes a right file".into(),
         }
     }
+}
+
+impl Detail {
+    fn new(path: &Path, fault: &Fault) -> Self {
+        let Position { line, column } = fault.position;
+        Self {
+            line: fault.to_line(path),
+            json: json!({
+                "file": path.display().to_string(),
+                "line": line,
+                "column": column,
+                "message": fault.message,
+            }),
+        }
+    }
+}
+
+/// A configuration that is named wrongly is a fault of the configuration; a disk that does not read
+/// is not.
+fn unreadable_configuration(path: &Path, source: &io::Error) -> Failure {
+    use io::ErrorKind::{
+        InvalidData, InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+    };
+    let kind = source.kind();
+    let (code, hint) = if matches!(kind, NotFound | NotADirectory | InvalidFilename) {
+        (exit::CONFIG, "name another file; `rewardpool config init` writes a new one")
+    } else if kind == PermissionDenied {
+        (exit::CONFIG, "let this user read the file")
+    } else if kind == IsADirectory {
+        (exit::CONFIG, "name the file in this directory")
+    } else if kind == InvalidData {
+        (exit::CONFIG, "write the file in UTF-8")
+    } else {
+        (exit::INPUT_OUTPUT, "check the disk that the file is on")
+    };
+    let what = format!("{}: the configuration cannot be read: {source}", path.display());
+    Failure::new(code, what, hint)
 }
 
 /// Whether the service did not decide; a broken connection is `Unknown` or `Internal`.

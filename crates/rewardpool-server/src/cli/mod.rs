@@ -6,30 +6,44 @@
 mod archive;
 mod backup;
 mod bench;
+mod complete;
+mod completions;
 mod config;
 mod directory;
 mod draw;
 mod failure;
 mod health;
+mod interrupt;
+mod log;
+mod man;
 mod output;
 mod pool;
 mod restore;
+mod running;
 mod serve;
 mod service;
+mod simulate;
 mod snapshot;
 mod state;
 mod status;
 mod update;
 mod verify;
 mod wal;
+mod wal_tail;
+
+use std::env;
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap_complete::ArgValueCompleter;
 
 pub(crate) use self::failure::Failure;
 
 use self::output::Format;
-use self::service::Address;
+use self::service::{Address, DEFAULT_TIMEOUT, DEFAULT_URL, parse_timeout};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,12 +77,19 @@ struct Global {
         global = true,
         value_name = "URL",
         env = "REWARDPOOL_ADDR",
-        default_value = "http://127.0.0.1:50051"
+        hide_env_values = true,
+        default_value = DEFAULT_URL
     )]
     addr: Address,
     /// Whether the command line itself names the service.
     #[arg(skip)]
     is_addr_given: bool,
+    /// How long a call of the service may take
+    #[arg(
+        long, global = true, value_name = "TIME", env = "REWARDPOOL_TIMEOUT",
+        hide_env_values = true, default_value = DEFAULT_TIMEOUT, value_parser = parse_timeout
+    )]
+    timeout: Duration,
     /// How data is printed: `table` or `json`
     #[arg(
         short,
@@ -80,6 +101,17 @@ struct Global {
         hide_possible_values = true
     )]
     output: Format,
+}
+
+impl Global {
+    /// For a command that reads either a service or a directory.
+    fn refuse_addr_with_dir(&self) -> Result<(), Failure> {
+        if self.is_addr_given {
+            let what = "--dir reads a directory, and --addr names a service";
+            return Err(Failure::usage(what, "leave out one of them"));
+        }
+        Ok(())
+    }
 }
 
 #[derive(Subcommand, Debug)]
@@ -101,8 +133,33 @@ enum Command {
     Health(health::HealthArgs),
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    Simulate(simulate::SimulateArgs),
     #[command(subcommand)]
     Bench(bench::BenchCommand),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+/// Which pool is meant.
+#[derive(Args, Debug)]
+struct PoolOption {
+    /// The pool; without it the only one, or `default`
+    #[arg(
+        long, default_value = "", hide_default_value = true, env = "REWARDPOOL_POOL",
+        hide_env_values = true, add = ArgValueCompleter::new(complete::pools)
+    )]
+    pool: String,
+}
+
+/// The same for a command of which the pool is the only subject.
+#[derive(Args, Debug)]
+struct PoolArgument {
+    /// The pool; without it the only one, or `default`
+    #[arg(
+        default_value = "", hide_default_value = true, env = "REWARDPOOL_POOL",
+        hide_env_values = true, add = ArgValueCompleter::new(complete::pools)
+    )]
+    pool: String,
 }
 
 /// Who changes something, and why. Both are kept in the log.
@@ -116,35 +173,52 @@ struct NoteArgs {
     reason: String,
 }
 
+/// Does what the arguments of this process ask for.
+pub(crate) fn main() -> ExitCode {
+    if let Some(code) = completions::answer_shell() {
+        return code;
+    }
+    let arguments: Vec<OsString> = env::args_os().collect();
+    output::look_at_terminal();
+    match Cli::parse_arguments(&arguments).and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report(Format::of_arguments(arguments.iter().map(OsString::as_os_str)))
+        }
+    }
+}
+
 impl Cli {
-    /// Reads the arguments of this process.
-    pub(crate) fn parse_arguments() -> Result<Self, Failure> {
-        let matches = Self::command().try_get_matches()?;
+    fn parse_arguments(arguments: &[OsString]) -> Result<Self, Failure> {
+        let matches = Self::command().try_get_matches_from(arguments)?;
         let mut cli = Self::from_arg_matches(&matches)?;
+        cli.global.addr = cli.global.addr.with_timeout(cli.global.timeout);
         cli.global.is_addr_given = matches.value_source("addr") == Some(ValueSource::CommandLine);
         Ok(cli)
     }
 }
 
-/// Does what was asked for.
-pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+fn run(cli: Cli) -> Result<(), Failure> {
     let Global { ref addr, output, .. } = cli.global;
     match cli.command {
         None => serve::run(&serve::ServeArgs::default()),
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Draw(args)) => draw::run(args, addr, output),
-        Some(Command::State(args)) => state::run(&args, addr, output),
+        Some(Command::State(args)) => state::run(&args, &cli.global),
         Some(Command::Update(args)) => update::run(args, addr, output),
         Some(Command::Pool(command)) => pool::run(command, addr, output),
         Some(Command::Snapshot(command)) => snapshot::run(&command, addr, output),
         Some(Command::Status(args)) => status::run(&args, addr, output),
-        Some(Command::Wal(command)) => wal::run(&command, output),
+        Some(Command::Wal(command)) => wal::run(&command, addr, output),
         Some(Command::Verify(args)) => verify::verify(&args, output),
         Some(Command::Backup(args)) => backup::run(&args, addr, output),
         Some(Command::Restore(args)) => restore::run(&args, output),
         Some(Command::Health(args)) => health::run(&args, addr, output),
-        Some(Command::Config(command)) => config::run(&command, output),
+        Some(Command::Config(command)) => config::run(&command, &cli.global),
+        Some(Command::Simulate(args)) => simulate::run(&args, &cli.global),
         Some(Command::Bench(command)) => bench::run(&command, &cli.global),
+        Some(Command::Completions(args)) => completions::run(&args),
+        Some(Command::Man(args)) => man::run(&args, output),
     }
 }
 

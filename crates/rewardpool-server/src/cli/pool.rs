@@ -2,20 +2,22 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use clap_complete::ArgValueCompleter;
 use rewardpool_core::selector::SelectorKind;
 use rewardpool_proto::v1::{
-    AddItemRequest, CatalogItem, ClosePoolRequest, CreatePoolRequest, KeyLimits, ListPoolsRequest,
-    PausePoolRequest, PoolSummary, ResumePoolRequest, RetireItemRequest, Selector,
+    AddItemRequest, CatalogItem, ClosePoolRequest, CreatePoolRequest, KeyLimits, PausePoolRequest,
+    PoolSummary, ResumePoolRequest, RetireItemRequest, Selector,
 };
 use rewardpool_server::config::{Config, PoolConfig};
 use serde_json::{Value, json};
 
 use super::failure::exit;
 use super::output::{self, Align, Format, Table};
+use super::running::list_pools;
 use super::service::{Address, Service, with_service};
 use super::state::table_status;
 use super::update::WEIGHT_MAX;
-use super::{Failure, NoteArgs};
+use super::{Failure, NoteArgs, PoolArgument, PoolOption, complete};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,8 +27,9 @@ Examples:
   rewardpool pool pause summer --reason \"wrong odds\"";
 const LS_EXAMPLES: &str = "Example:\n  rewardpool pool ls -o json";
 const CREATE_EXAMPLES: &str = "\
-Example:
+Examples:
   rewardpool pool create --file summer.yaml
+  rewardpool pool create --file rewardpool.yaml --pool summer
 
 where summer.yaml is written like the configuration of the service (`rewardpool config init`):
   pool:
@@ -44,14 +47,12 @@ const PAUSE_EXAMPLES: &str = "Example:\n  rewardpool pool pause summer --reason 
 const RESUME_EXAMPLES: &str = "Example:\n  rewardpool pool resume summer";
 const CLOSE_EXAMPLES: &str = "Example:\n  rewardpool pool close summer --reason \"event is over\"";
 
-const PAGE_SIZE: i32 = 5000;
-
 /// List, create and change pools
 #[derive(Subcommand, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum PoolCommand {
     /// List the pools
-    #[command(after_help = LS_EXAMPLES)]
+    #[command(alias = "list", after_help = LS_EXAMPLES)]
     Ls,
     /// Create the pools of a file
     #[command(after_help = CREATE_EXAMPLES)]
@@ -59,6 +60,9 @@ pub(crate) enum PoolCommand {
         /// A YAML file with `pool` or `pools`, as in a configuration; the rest of it is not used
         #[arg(long)]
         file: PathBuf,
+        /// Create only this pool of the file
+        #[arg(long = "pool", value_name = "POOL")]
+        only: Option<String>,
     },
     /// Add an item to a pool
     #[command(after_help = ADD_EXAMPLES)]
@@ -71,9 +75,8 @@ pub(crate) enum PoolCommand {
         /// Chance relative to the other items; 0 is never drawn
         #[arg(long, value_parser = clap::value_parser!(u64).range(..=WEIGHT_MAX))]
         weight: u64,
-        /// The pool; without it the only one, or `default`
-        #[arg(long, default_value = "", hide_default_value = true)]
-        pool: String,
+        #[command(flatten)]
+        pool: PoolOption,
         #[command(flatten)]
         note: NoteArgs,
     },
@@ -81,28 +84,26 @@ pub(crate) enum PoolCommand {
     #[command(after_help = RETIRE_EXAMPLES)]
     RetireItem {
         /// Its name
+        #[arg(add = ArgValueCompleter::new(complete::items))]
         item: String,
-        /// The pool; without it the only one, or `default`
-        #[arg(long, default_value = "", hide_default_value = true)]
-        pool: String,
+        #[command(flatten)]
+        pool: PoolOption,
         #[command(flatten)]
         note: NoteArgs,
     },
     /// Refuse draws until the pool is resumed
     #[command(after_help = PAUSE_EXAMPLES)]
     Pause {
-        /// The pool; without it the only one, or `default`
-        #[arg(default_value = "", hide_default_value = true)]
-        pool: String,
+        #[command(flatten)]
+        pool: PoolArgument,
         #[command(flatten)]
         note: NoteArgs,
     },
     /// Let a paused pool draw again
     #[command(after_help = RESUME_EXAMPLES)]
     Resume {
-        /// The pool; without it the only one, or `default`
-        #[arg(default_value = "", hide_default_value = true)]
-        pool: String,
+        #[command(flatten)]
+        pool: PoolArgument,
         #[command(flatten)]
         note: NoteArgs,
     },
@@ -110,6 +111,7 @@ pub(crate) enum PoolCommand {
     #[command(after_help = CLOSE_EXAMPLES)]
     Close {
         /// The pool
+        #[arg(add = ArgValueCompleter::new(complete::pools))]
         pool: String,
         #[command(flatten)]
         note: NoteArgs,
@@ -144,10 +146,10 @@ fn parse_units(text: &str) -> Result<i64, &'static str> {
 pub(crate) fn run(command: PoolCommand, address: &Address, format: Format) -> Result<(), Failure> {
     match command {
         PoolCommand::Ls => {
-            let pools = with_service(address, list)?;
+            let pools = with_service(address, list_pools)?;
             output::print(format, || list_table(&pools), || list_json(&pools))
         }
-        PoolCommand::Create { file } => create(&file, address, format),
+        PoolCommand::Create { file, only } => create(&file, only.as_deref(), address, format),
         PoolCommand::AddItem { .. }
         | PoolCommand::RetireItem { .. }
         | PoolCommand::Pause { .. }
@@ -170,21 +172,21 @@ macro_rules! changed {
 
 async fn change(service: &Service, command: PoolCommand) -> Result<Changed, Failure> {
     match command {
-        PoolCommand::AddItem { item, quantity, weight, pool, note } => {
+        PoolCommand::AddItem { item, quantity, weight, pool: PoolOption { pool }, note } => {
             let item =
                 Some(CatalogItem { item_id: item, weight: Some(weight), quantity: Some(quantity) });
             let NoteArgs { actor, reason } = note;
             changed!(service, add_item, AddItemRequest { pool, item, actor, reason })
         }
-        PoolCommand::RetireItem { item, pool, note } => {
+        PoolCommand::RetireItem { item, pool: PoolOption { pool }, note } => {
             let NoteArgs { actor, reason } = note;
             let request = RetireItemRequest { pool, item_id: item, actor, reason };
             changed!(service, retire_item, request)
         }
-        PoolCommand::Pause { pool, note: NoteArgs { actor, reason } } => {
+        PoolCommand::Pause { pool: PoolArgument { pool }, note: NoteArgs { actor, reason } } => {
             changed!(service, pause_pool, PausePoolRequest { pool, actor, reason })
         }
-        PoolCommand::Resume { pool, note: NoteArgs { actor, reason } } => {
+        PoolCommand::Resume { pool: PoolArgument { pool }, note: NoteArgs { actor, reason } } => {
             changed!(service, resume_pool, ResumePoolRequest { pool, actor, reason })
         }
         PoolCommand::Close { pool, note: NoteArgs { actor, reason } } => {
@@ -193,21 +195,6 @@ async fn change(service: &Service, command: PoolCommand) -> Result<Changed, Fail
         PoolCommand::Ls | PoolCommand::Create { .. } => {
             unreachable!("these do not change one pool")
         }
-    }
-}
-
-async fn list(service: &Service) -> Result<Vec<PoolSummary>, Failure> {
-    let mut pools = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = ListPoolsRequest { page_size: PAGE_SIZE, page_token };
-        let answer = service.players().list_pools(request).await;
-        let mut page = answer.map_err(|status| Failure::status(&status))?.into_inner();
-        pools.append(&mut page.pools);
-        if page.next_page_token.is_empty() {
-            return Ok(pools);
-        }
-        page_token = page.next_page_token;
     }
 }
 
@@ -227,11 +214,11 @@ fn list_table(pools: &[PoolSummary]) -> String {
             pool.pool.clone(),
             table_status(pool.status()).to_owned(),
             pool.catalog_version.to_string(),
-            pool.item_count.to_string(),
-            pool.draws.to_string(),
-            pool.awards.to_string(),
-            pool.empties.to_string(),
-            pool.total_weight.to_string(),
+            output::count(pool.item_count),
+            output::count(pool.draws),
+            output::count(pool.awards),
+            output::count(pool.empties),
+            output::count(pool.total_weight),
         ]);
     }
     table.render()
@@ -254,9 +241,21 @@ fn list_json(pools: &[PoolSummary]) -> Value {
 }
 
 /// Creates the pools of a file one after another. Those before a refused one stay, and are told.
-fn create(file: &Path, address: &Address, format: Format) -> Result<(), Failure> {
-    let config = Config::load(file)?;
+fn create(
+    file: &Path,
+    only: Option<&str>,
+    address: &Address,
+    format: Format,
+) -> Result<(), Failure> {
+    let mut config = Config::load(file)?;
     let shown = file.display();
+    if let Some(only) = only {
+        config.pools.retain(|pool| pool.spec.id.as_str() == only);
+    }
+    if let (Some(only), []) = (only, &config.pools[..]) {
+        let what = format!("{shown} has no pool {only:?}");
+        return Err(Failure::new(exit::CONFIG, what, "choose a pool that is in the file"));
+    }
     if config.pools.is_empty() {
         return Err(Failure::new(exit::CONFIG, format!("{shown} has no pool"), "write a `pool`"));
     }

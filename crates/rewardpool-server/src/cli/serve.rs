@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::Failure;
 use super::failure::exit;
+use super::log::LogArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,6 +32,8 @@ pub(crate) struct ServeArgs {
     /// Where to listen, for example `:50051`, instead of `grpc.listen_address`
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    #[command(flatten)]
+    log: LogArgs,
     /// Stop when the standard input ends too: for whoever runs the service as its child
     #[arg(long, hide = true)]
     until_stdin_ends: bool,
@@ -38,13 +41,10 @@ pub(crate) struct ServeArgs {
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let config = effective_config(args)?;
-    if let Err(error) = telemetry::start(&config.log) {
-        return Err(Failure::new(
-            exit::INPUT_OUTPUT,
-            Chain(&error).to_string(),
-            "start the service in a process of its own",
-        ));
-    }
+    let log = telemetry::start(&config.log).map_err(|error| {
+        let hint = "start the service in a process of its own";
+        Failure::new(exit::INPUT_OUTPUT, Chain(&error).to_string(), hint)
+    })?;
     announce(&config);
     let stdin_ended = args.until_stdin_ends.then(stdin_end).transpose()?;
     let stop = async {
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
             () = stdin_ended => {}
         }
     };
-    serve::serve(&config, stop).map_err(|error| {
+    serve::serve(&config, log, stop).map_err(|error| {
         let code = error.exit_code();
         let hint = match code {
             _ if error.is_out_of_space() => {
@@ -104,6 +104,7 @@ fn effective_config(args: &ServeArgs) -> Result<Config, Failure> {
         Some(file) => Config::load(file)?,
         None => Config::built_in(),
     };
+    args.log.apply(&mut config.log)?;
     if let Some(directory) = &args.working_dir {
         config.working_dir.clone_from(directory);
     }

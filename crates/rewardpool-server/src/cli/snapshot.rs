@@ -30,7 +30,7 @@ pub(crate) enum SnapshotCommand {
     #[command(after_help = TAKE_EXAMPLES)]
     Take,
     /// List the snapshots in a directory
-    #[command(after_help = LS_EXAMPLES)]
+    #[command(alias = "list", after_help = LS_EXAMPLES)]
     Ls {
         #[command(flatten)]
         directory: DirectoryArgs,

@@ -1,127 +1,181 @@
-//! `state`: what is left in a pool, from a running service or from a directory.
+//! `state`: what is left in a pool, from a running service or from a directory, once or again and
+//! again.
+use std::cmp::Reverse;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use clap::Args;
-use rewardpool_core::command::PoolStatus as CoreStatus;
-use rewardpool_core::state::State;
-use rewardpool_core::view::PoolView;
+use clap::{Args, ValueEnum, value_parser};
 use rewardpool_engine::inspect;
-use rewardpool_proto::v1::{GetStateRequest, GetStateResponse, ItemState, PoolStatus};
+use rewardpool_proto::v1::{GetStateResponse, ItemState, PoolStatus};
 use serde_json::{Value, json};
 
-use super::Failure;
 use super::directory::read_directory;
-use super::failure::exit;
 use super::output::{self, Align, Format, Table};
-use super::service::{Address, Service, with_service};
+use super::running::{pool_of_directory, read_pool};
+use super::service::with_service;
+use super::{Failure, Global, PoolOption};
 
 const EXAMPLES: &str = "\
 Examples:
-  rewardpool state                          Of the running service
+  rewardpool state                              Of the running service
+  rewardpool state --watch                      Again every two seconds, until Ctrl-C
+  rewardpool state --sort quantity --limit 10   The ten items of which least is left
   rewardpool state --pool summer -o json
-  rewardpool state --dir ./rewardpool-data  Of a stopped service, from its files";
+  rewardpool state --dir ./rewardpool-data      Of a stopped service, from its files";
 
-const PAGE_SIZE: i32 = 5000;
+/// Back to the first place of the terminal, and what is behind a line or below the last one goes away.
+const HOME: &str = "\u{1b}[H";
+const CLEAR_LINE: &str = "\u{1b}[K\n";
+const CLEAR_BELOW: &str = "\u{1b}[J";
 
 /// Show what is left in a pool, with the odds of each item
+///
+/// QUANTITY is what is left, GRANTED what there was in all, so granted = quantity + awarded. The odds
+/// are those of the next draw: an item that is sold out has none, and its share is the others'.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct StateArgs {
-    /// The pool; without it the only one, or `default`
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pool: String,
+    #[command(flatten)]
+    pool: PoolOption,
     /// Read the working directory of a stopped service instead of asking a running one
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "./rewardpool-data")]
     dir: Option<PathBuf>,
+    /// Order of the items: `catalogue`, `name`, `quantity` (least first), `awarded` or `odds` (most
+    /// first)
+    #[arg(
+        long,
+        value_enum,
+        value_name = "ORDER",
+        default_value = "catalogue",
+        hide_possible_values = true
+    )]
+    sort: Order,
+    /// Show at most so many items [default: all]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Show it again after so many seconds, 0.1 to 3600 [default: 2], until Ctrl-C; with `-o json`
+    /// one object a line
+    #[arg(
+        long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+        value_parser = seconds, conflicts_with = "dir"
+    )]
+    watch: Option<Duration>,
 }
 
-pub(crate) fn run(args: &StateArgs, address: &Address, format: Format) -> Result<(), Failure> {
-    let state = match &args.dir {
-        Some(directory) => {
-            let (state, _) = read_directory(directory, inspect::load)?;
-            of_directory(&state, &args.pool)?
-        }
-        None => with_service(address, async |service| of_service(service, &args.pool).await)?,
-    };
-    output::print(format, || table(&state), || json(&state))
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Order {
+    Catalogue,
+    Name,
+    Quantity,
+    Awarded,
+    Odds,
 }
 
-/// Reads all pages. The totals are those of the last one.
-async fn of_service(service: &Service, pool: &str) -> Result<GetStateResponse, Failure> {
-    let mut items = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = GetStateRequest { pool: pool.to_owned(), page_size: PAGE_SIZE, page_token };
-        let answer = service.players().get_state(request).await;
-        let mut page = answer.map_err(|status| Failure::status(&status))?.into_inner();
-        items.append(&mut page.items);
-        if page.next_page_token.is_empty() {
-            return Ok(GetStateResponse { items, ..page });
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let rule = "a number of seconds from 0.1 to 3600";
+    let seconds: f64 = text.parse().map_err(|_| rule)?;
+    if (0.1..=3600.0).contains(&seconds) { Ok(Duration::from_secs_f64(seconds)) } else { Err(rule) }
+}
+
+impl StateArgs {
+    /// Items that must be read to know which are shown.
+    fn read_max(&self) -> usize {
+        if self.sort == Order::Catalogue { self.shown_max() } else { usize::MAX }
+    }
+
+    fn shown_max(&self) -> usize {
+        self.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+    }
+
+    fn select(&self, mut state: GetStateResponse) -> GetStateResponse {
+        let items = &mut state.items;
+        match self.sort {
+            Order::Catalogue => {}
+            Order::Name => items.sort_by(|a, b| a.item_id.cmp(&b.item_id)),
+            // Unlimited is not a number, and more than any.
+            Order::Quantity => items.sort_by_key(|item| (item.quantity < 0, item.quantity)),
+            Order::Awarded => items.sort_by_key(|item| Reverse(item.awarded)),
+            Order::Odds => items.sort_by_key(|item| Reverse((item.drawable, item.weight))),
         }
-        page_token = page.next_page_token;
+        items.truncate(self.shown_max());
+        state
     }
 }
 
-/// The same from a state that was read from files. The rule for an empty name is the service's.
-fn of_directory(state: &State, pool: &str) -> Result<GetStateResponse, Failure> {
-    let mut pools = state.pools();
-    let found = match pool {
-        "" if pools.len() == 1 => pools.next(),
-        "" => pools.find(|pool| pool.names.id().as_str() == "default"),
-        name => pools.find(|pool| pool.names.id().as_str() == name),
-    };
-    let Some(pool) = found else {
-        let names: Vec<&str> =
-            state.names().pools().iter().map(|pool| pool.id().as_str()).take(20).collect();
-        let what = if pool.is_empty() {
-            "UNKNOWN_POOL: there is not one pool, and none is called `default`".to_owned()
-        } else {
-            format!("UNKNOWN_POOL: there is no pool {pool:?}")
-        };
-        let hint = if names.is_empty() {
-            "the directory has no pools".to_owned()
-        } else {
-            format!("choose one with --pool: {}", names.join(", "))
-        };
-        return Err(Failure::new(exit::REFUSED, what, hint));
-    };
-    Ok(GetStateResponse {
-        pool: pool.names.id().as_str().to_owned(),
-        status: match pool.status {
-            CoreStatus::Active => PoolStatus::Active,
-            CoreStatus::Paused => PoolStatus::Paused,
-            CoreStatus::Closed => PoolStatus::Closed,
+pub(crate) fn run(args: &StateArgs, global: &Global) -> Result<(), Failure> {
+    if let Some(every) = args.watch {
+        return watch(args, global, every);
+    }
+    let state = match &args.dir {
+        Some(directory) => {
+            global.refuse_addr_with_dir()?;
+            let (state, _) = read_directory(directory, inspect::load)?;
+            pool_of_directory(&state, &args.pool.pool)?
         }
-        .into(),
-        lsn: state.last_lsn(),
-        catalog_version: pool.catalog_version,
-        last_request_id: state.last_request_id(),
-        draws: pool.draws,
-        awards: pool.awards,
-        empties: pool.empties,
-        total_weight: pool.available_weight,
-        items: items_of_directory(state, &pool),
-        next_page_token: String::new(),
-        item_count: u64::try_from(pool.item_count).expect("a catalogue is bounded"),
+        None => with_service(&global.addr, async |service| {
+            read_pool(service, &args.pool.pool, args.read_max()).await
+        })?,
+    };
+    let state = args.select(state);
+    output::print(global.output, || table(&state, None), || json(&state))
+}
+
+/// Shows the state again and again, over one connection.
+fn watch(args: &StateArgs, global: &Global, every: Duration) -> Result<(), Failure> {
+    with_service(&global.addr, async |service| {
+        let mut before: Option<(Instant, u64)> = None;
+        loop {
+            let state = read_pool(service, &args.pool.pool, args.read_max()).await?;
+            let (now, draws) = (Instant::now(), state.draws);
+            let rate = before.map(|(then, before)| Rate {
+                draws: draws.saturating_sub(before),
+                time: now.duration_since(then),
+            });
+            before = Some((now, draws));
+            let state = args.select(state);
+            match global.output {
+                Format::Table => show(&table(&state, rate))?,
+                Format::Json => show_line(&json(&state))?,
+            }
+            tokio::time::sleep(every).await;
+        }
     })
 }
 
-fn items_of_directory(state: &State, pool: &PoolView<'_>) -> Vec<ItemState> {
-    let items = state.items(pool.number, 0, usize::MAX).expect("the pool was found just now");
-    let name = |index| pool.names.items().get(index).expect("each item has a name");
-    items
-        .map(|item| ItemState {
-            item_id: name(item.index).as_str().to_owned(),
-            weight: item.weight,
-            quantity: item.quantity.to_number(),
-            awarded: item.awarded,
-            granted: item.granted.map_or(-1, |granted| {
-                i64::try_from(granted).expect("granted units are below 2^63")
-            }),
-            retired: item.retired,
-            drawable: item.effective_weight > 0,
-        })
-        .collect()
+/// In the place of what was shown before, if that is on a terminal: as many lines as it has.
+fn show(text: &str) -> Result<(), Failure> {
+    let text = if let Some(height) = output::terminal_height() {
+        let lines = text.lines().take(height - 1).flat_map(|line| [line, CLEAR_LINE]);
+        [HOME].into_iter().chain(lines).chain([CLEAR_BELOW]).collect()
+    } else {
+        format!("{text}\n")
+    };
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+fn show_line(value: &Value) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{value}")?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Draws since the last look.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    draws: u64,
+    time: Duration,
+}
+
+impl Rate {
+    fn per_second(self) -> u128 {
+        let ms = self.time.as_millis().max(1);
+        (u128::from(self.draws) * 1000 + ms / 2) / ms
+    }
 }
 
 fn status_name(state: &GetStateResponse) -> &'static str {
@@ -138,11 +192,14 @@ pub(crate) fn table_status(status: PoolStatus) -> &'static str {
     }
 }
 
-fn table(state: &GetStateResponse) -> String {
-    let GetStateResponse { pool, lsn, catalog_version, draws, awards, empties, .. } = state;
+fn table(state: &GetStateResponse, rate: Option<Rate>) -> String {
+    let GetStateResponse { pool, lsn, catalog_version, .. } = state;
+    let [draws, awards, empties] = [state.draws, state.awards, state.empties].map(output::count);
+    let rate = rate
+        .map_or_else(String::new, |rate| format!("; {} draws/s", output::count(rate.per_second())));
     let head = format!(
         "pool {pool} ({}), catalogue version {catalog_version}, lsn {lsn}\n\
-         {draws} draws: {awards} awards, {empties} empty\n\n",
+         {draws} draws: {awards} awards, {empties} empty{rate}\n\n",
         status_name(state)
     );
     let mut table = Table::new([
@@ -160,13 +217,16 @@ fn table(state: &GetStateResponse) -> String {
             item.item_id.clone(),
             output::quantity(item.quantity),
             output::quantity(item.granted),
-            item.awarded.to_string(),
-            item.weight.to_string(),
+            output::count(item.awarded),
+            output::count(item.weight),
             output::percent(odds, state.total_weight),
             if item.retired { "retired" } else { "" }.to_owned(),
         ]);
     }
-    head + &table.render()
+    let hidden = state.item_count.saturating_sub(output::length(state.items.len()));
+    let rest =
+        if hidden == 0 { String::new() } else { format!("and {} more\n", output::count(hidden)) };
+    head + &table.render() + &rest
 }
 
 fn json(state: &GetStateResponse) -> Value {
@@ -218,8 +278,17 @@ mod tests {
         ];
         let status = PoolStatus::Active.into();
         let pool = "p".into();
-        let state = GetStateResponse { pool, status, total_weight: 2, items, ..Default::default() };
-        let text = table(&state);
+        let state = GetStateResponse {
+            pool,
+            status,
+            total_weight: 2,
+            items,
+            item_count: 5,
+            ..GetStateResponse::default()
+        };
+        let rate = Rate { draws: 7, time: Duration::from_secs(2) };
+        let text = table(&state, Some(rate));
+        assert!(text.contains(" empty; 4 draws/s\n"), "{text}");
         let lines: Vec<&str> = text.lines().skip(3).collect();
         assert_eq!(
             lines,
@@ -228,17 +297,9 @@ mod tests {
                 "gold          3          5        2       1  50.0000",
                 "log   unlimited  unlimited        2       1  50.0000",
                 "old           0          2        2       1        -  retired",
+                "and 2 more",
             ]
         );
         assert_eq!(json(&state)["status"], "POOL_STATUS_ACTIVE");
-    }
-
-    #[test]
-    fn a_directory_without_the_pool_is_told_so() {
-        let Err(Failure::Told { what, hint, .. }) = of_directory(&State::new(), "summer") else {
-            panic!("there is no pool");
-        };
-        assert!(what.contains("summer"));
-        assert!(hint.contains("no pools"));
     }
 }

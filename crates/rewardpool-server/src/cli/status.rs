@@ -1,6 +1,8 @@
 //! `status`: the condition of a running service.
 use clap::Args;
-use rewardpool_proto::v1::{GetStatusRequest, GetStatusResponse};
+use rewardpool_proto::v1::{
+    GetStatusRequest, GetStatusResponse, SegmentInfo, SegmentState, ServiceActivity, SnapshotInfo,
+};
 use serde_json::{Value, json};
 
 use super::Failure;
@@ -34,15 +36,37 @@ pub(crate) fn run(_: &StatusArgs, address: &Address, format: Format) -> Result<(
 
 fn table(status: &GetStatusResponse) -> String {
     let recovery = status.recovery.unwrap_or_default();
+    let activity = status.activity.clone().unwrap_or_default();
     output::fields([
         ("version", status.version.clone()),
+        ("process", status.process_id.to_string()),
+        ("working dir", status.working_dir.clone()),
         ("uptime", format!("{:.1} s", status.uptime_seconds)),
         ("pools", status.pools.to_string()),
         ("durable lsn", status.durable_lsn.to_string()),
         ("last request", status.last_request_id.to_string()),
+        (
+            "draws",
+            format!(
+                "{:.0} a second; {} since the start, {} of them empty; {} requests refused",
+                activity.draws_per_second, activity.draws, activity.empties, activity.refusals
+            ),
+        ),
+        (
+            "commits",
+            format!(
+                "p50 {} µs, p99 {} µs, longest {} µs in the last 10 s; {} since the start",
+                activity.commit_p50_us,
+                activity.commit_p99_us,
+                activity.commit_max_us,
+                activity.commits
+            ),
+        ),
         ("storage", format!("{}, {}", status.storage, status.format)),
         ("scheduling", status.scheduling.clone()),
-        ("segments", format!("{}, writing {}", status.segments, status.current_segment)),
+        ("segments", segments(status)),
+        ("snapshots", snapshots(&status.snapshot_infos)),
+        ("disk", if activity.out_of_space { "FULL" } else { "has room" }.to_owned()),
         ("mailbox", format!("{} of {}", status.mailbox_depth, status.mailbox_capacity)),
         ("conservation", if status.conservation_ok { "ok" } else { "BROKEN" }.to_owned()),
         (
@@ -59,6 +83,54 @@ fn table(status: &GetStatusResponse) -> String {
             ),
         ),
     ])
+}
+
+fn segments(status: &GetStatusResponse) -> String {
+    let infos = &status.segment_infos;
+    let (used, length) =
+        infos.iter().fold((0, 0), |(used, all), info| (used + info.used_bytes, all + info.bytes));
+    let (count, current) = (status.segments, status.current_segment);
+    format!("{count}, writing {current}; {used} of {length} bytes written")
+}
+
+fn snapshots(infos: &[SnapshotInfo]) -> String {
+    let one = |info: &SnapshotInfo| format!("{} with {} bytes", info.file, info.bytes);
+    infos.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn activity_json(activity: &ServiceActivity) -> Value {
+    json!({
+        "draws": activity.draws,
+        "awards": activity.awards,
+        "empties": activity.empties,
+        "refusals": activity.refusals,
+        "draws_per_second": activity.draws_per_second,
+        "commits": activity.commits,
+        "commit_p50_us": activity.commit_p50_us,
+        "commit_p99_us": activity.commit_p99_us,
+        "commit_max_us": activity.commit_max_us,
+        "batch_p50_draws": activity.batch_p50_draws,
+        "out_of_space": activity.out_of_space,
+    })
+}
+
+fn segment_json(info: &SegmentInfo) -> Value {
+    json!({
+        "number": info.number,
+        "first_lsn": info.first_lsn,
+        "bytes": info.bytes,
+        "used_bytes": info.used_bytes,
+        "state": if info.state() == SegmentState::Open { "open" } else { "closed" },
+    })
+}
+
+fn snapshot_json(info: &SnapshotInfo) -> Value {
+    json!({
+        "lsn": info.lsn,
+        "file": info.file,
+        "bytes": info.bytes,
+        "taken_at_ms": info.taken_at_ms,
+    })
 }
 
 fn json(status: &GetStatusResponse) -> Value {
@@ -87,5 +159,11 @@ fn json(status: &GetStatusResponse) -> Value {
         "mailbox_depth": status.mailbox_depth,
         "mailbox_capacity": status.mailbox_capacity,
         "conservation_ok": status.conservation_ok,
+        "working_dir": status.working_dir,
+        "process_id": status.process_id,
+        "started_at_ms": status.started_at_ms,
+        "activity": status.activity.as_ref().map(activity_json),
+        "segment_infos": status.segment_infos.iter().map(segment_json).collect::<Vec<_>>(),
+        "snapshot_infos": status.snapshot_infos.iter().map(snapshot_json).collect::<Vec<_>>(),
     })
 }

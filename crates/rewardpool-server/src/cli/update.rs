@@ -2,13 +2,14 @@
 use std::str::FromStr;
 
 use clap::{ArgGroup, Args};
+use clap_complete::ArgValueCompleter;
 use rewardpool_proto::v1::update_item_request::Quantity;
 use rewardpool_proto::v1::{GetStateRequest, SetQuantity, UpdateItemRequest};
 
 use super::output::Format;
 use super::pool::{Changed, print_changed};
 use super::service::{Address, Service, with_service};
-use super::{Failure, NoteArgs};
+use super::{Failure, NoteArgs, PoolOption, complete};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,6 +31,7 @@ while draws go on, use +N or -N.";
 )]
 pub(crate) struct UpdateArgs {
     /// Name of the item
+    #[arg(add = ArgValueCompleter::new(complete::items))]
     item: String,
     /// `+N` adds units, `-N` takes them away, `N` or `unlimited` sets what is left
     #[arg(long, value_name = "+N|-N|N|unlimited", allow_negative_numbers = true)]
@@ -40,9 +42,8 @@ pub(crate) struct UpdateArgs {
     /// The catalogue version on which the change was decided [default: the present one]
     #[arg(long, value_name = "VERSION", requires = "quantity")]
     expected_version: Option<u64>,
-    /// The pool; without it the only one, or `default`
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pool: String,
+    #[command(flatten)]
+    pool: PoolOption,
     #[command(flatten)]
     note: NoteArgs,
 }
@@ -92,14 +93,14 @@ async fn change(service: &Service, args: UpdateArgs) -> Result<Changed, Failure>
         Some(QuantityChange::Set(units)) => {
             let expected_version = match args.expected_version {
                 Some(version) => version,
-                None => catalog_version(service, &args.pool).await?,
+                None => catalog_version(service, &args.pool.pool).await?,
             };
             Some(Quantity::Set(SetQuantity { quantity: Some(units), expected_version }))
         }
     };
     let NoteArgs { actor, reason } = args.note;
     let request = UpdateItemRequest {
-        pool: args.pool,
+        pool: args.pool.pool,
         item_id: args.item,
         quantity,
         weight: args.weight,

@@ -1,4 +1,4 @@
-//! `wal`: the log of a stopped service.
+//! `wal`: the log of a service.
 use std::io::{self, Write};
 
 use clap::Subcommand;
@@ -9,12 +9,15 @@ use super::Failure;
 use super::directory::{DirectoryArgs, file_names};
 use super::failure::exit;
 use super::output::{self, Align, Format, Table};
+use super::service::Address;
 use super::verify::{VerifyArgs, verify};
+use super::wal_tail::{WalTailArgs, tail};
 
 const EXAMPLES: &str = "\
 Examples:
   rewardpool wal ls
   rewardpool wal cat --dir /var/lib/rewardpool | head
+  rewardpool wal tail --follow
   rewardpool wal verify";
 const LS_EXAMPLES: &str = "Example:\n  rewardpool wal ls --dir /var/lib/rewardpool -o json";
 const CAT_EXAMPLES: &str = "\
@@ -23,12 +26,12 @@ Examples:
   rewardpool wal cat wal.003 --dir /var/lib/rewardpool
   rewardpool wal cat 3 | jq .";
 
-/// Look at the log of a stopped service
+/// Look at the log of a stopped service, or follow that of a running one
 #[derive(Subcommand, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum WalCommand {
     /// List the segments
-    #[command(after_help = LS_EXAMPLES)]
+    #[command(alias = "list", after_help = LS_EXAMPLES)]
     Ls {
         #[command(flatten)]
         directory: DirectoryArgs,
@@ -42,6 +45,7 @@ pub(crate) enum WalCommand {
         #[command(flatten)]
         directory: DirectoryArgs,
     },
+    Tail(WalTailArgs),
     /// The same as `rewardpool verify`
     Verify(VerifyArgs),
 }
@@ -51,7 +55,7 @@ fn parse_segment(text: &str) -> Result<u32, &'static str> {
     number.parse().map_err(|_| "a segment is `wal.003` or `3`")
 }
 
-pub(crate) fn run(command: &WalCommand, format: Format) -> Result<(), Failure> {
+pub(crate) fn run(command: &WalCommand, address: &Address, format: Format) -> Result<(), Failure> {
     match command {
         WalCommand::Ls { directory } => {
             let segments = directory.read(inspect::segments)?;
@@ -62,6 +66,7 @@ pub(crate) fn run(command: &WalCommand, format: Format) -> Result<(), Failure> {
             )
         }
         WalCommand::Cat { segment, directory } => cat(directory, *segment),
+        WalCommand::Tail(args) => tail(*args, address),
         WalCommand::Verify(args) => verify(args, format),
     }
 }

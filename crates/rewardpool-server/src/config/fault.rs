@@ -1,5 +1,5 @@
 //! What is wrong with a configuration file, and where.
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -53,26 +53,29 @@ struct Lines<'a>(&'a Path, &'a [Fault]);
 
 impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Fault { position, message }) in self.1.iter().enumerate() {
+        for (index, fault) in self.1.iter().enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
-            let Position { line, column } = position;
-            write!(f, "{separator}{}:{line}:{column}: ", self.0.display())?;
-            write_plain(f, message)?;
+            write!(f, "{separator}{}", fault.to_line(self.0))?;
         }
         Ok(())
     }
 }
 
-/// Writes a text that quotes the file: what would break the line or steer a terminal is escaped.
-fn write_plain(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    for letter in text.chars() {
-        if letter.is_control() {
-            write!(f, "{}", letter.escape_default())?;
-        } else {
-            f.write_char(letter)?;
+impl Fault {
+    /// One line of text: `path:line:column: message`. What it quotes of the file can neither break
+    /// the line nor steer a terminal.
+    pub fn to_line(&self, path: &Path) -> String {
+        let Position { line, column } = self.position;
+        let mut text = format!("{}:{line}:{column}: ", path.display());
+        for letter in self.message.chars() {
+            if letter.is_control() {
+                text.extend(letter.escape_default());
+            } else {
+                text.push(letter);
+            }
         }
+        text
     }
-    Ok(())
 }
 
 /// The option that was probably meant: the nearest one, if it is near enough.

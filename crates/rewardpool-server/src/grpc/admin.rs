@@ -1,7 +1,8 @@
 //! `rewardpool.v1.PoolAdmin`: what administrators need.
 use std::time::{Duration, Instant};
 
-use rewardpool_core::command::{AdminCommand, Note, PoolStatus};
+use rewardpool_core::command::{AdminCommand, PoolStatus};
+use rewardpool_core::ids::PoolNumber;
 use rewardpool_core::name::PoolId;
 use rewardpool_engine::{Answer, NewPool, Refusal, Request};
 use rewardpool_proto::v1;
@@ -9,9 +10,12 @@ use rewardpool_proto::v1::pool_admin_server::PoolAdmin;
 use tonic::metadata::MetadataMap;
 use tonic::{Response, Status};
 
+use super::audit::Action;
 use super::backup::{BackupStream, Backups};
-use super::{Edge, StatusInfo, call, check};
-use crate::convert::{Fault, wide};
+use super::watch::{LogSource, Messages};
+use super::{Edge, StatusInfo, audit, call, check};
+use crate::activity::process_id;
+use crate::convert::{Fault, segment_info, snapshot_info, wide};
 
 /// How long a call without a deadline waits for a snapshot.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_mins(10);
@@ -21,6 +25,12 @@ pub(crate) struct PoolAdminService {
     edge: Edge,
     info: StatusInfo,
     backups: Backups,
+}
+
+/// A pool that exists.
+struct Named {
+    number: PoolNumber,
+    id: PoolId,
 }
 
 /// A change that is on disk.
@@ -35,8 +45,20 @@ impl PoolAdminService {
         Self { edge, info, backups: Backups::default() }
     }
 
-    async fn change(&self, metadata: &MetadataMap, request: Request) -> Result<Changed, Fault> {
+    /// Makes a change, and leaves a line about it.
+    async fn change(
+        &self,
+        metadata: &MetadataMap,
+        request: Request,
+        action: Action<'_>,
+    ) -> Result<Changed, Fault> {
         let deadline = check::deadline(metadata);
+        let changed = self.make(request, deadline).await;
+        action.audit(changed.as_ref().map(|changed| changed.lsn));
+        changed
+    }
+
+    async fn make(&self, request: Request, deadline: Option<Instant>) -> Result<Changed, Fault> {
         let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
         let Answer::Changed { lsn, catalog_version } = *call::answer(&reply)? else {
             unreachable!("a change is answered by a change")
@@ -47,27 +69,43 @@ impl PoolAdminService {
     async fn set_status(
         &self,
         metadata: &MetadataMap,
-        pool: &str,
-        status: PoolStatus,
-        note: Note,
+        (pool, status): (&str, PoolStatus),
+        (actor, reason): (&str, &str),
     ) -> Result<Changed, Fault> {
-        let pool = check::pool(&self.edge.mailbox, pool)?;
-        let command = AdminCommand::SetStatus { pool, status, note };
-        self.change(metadata, Request::Change(Box::new(command))).await
+        let (note, pool) = (check::note(actor, reason)?, self.pool(pool)?);
+        let what = match status {
+            PoolStatus::Active => "pool resumed",
+            PoolStatus::Paused => "pool paused",
+            PoolStatus::Closed => "pool closed",
+        };
+        let action = Action { what, pool: pool.id.as_str(), actor, reason, ..Action::default() };
+        let command = AdminCommand::SetStatus { pool: pool.number, status, note };
+        self.change(metadata, Request::Change(Box::new(command)), action).await
+    }
+
+    fn pool(&self, name: &str) -> Result<Named, Fault> {
+        let mailbox = &self.edge.mailbox;
+        let number = check::pool(mailbox, name)?;
+        let id = mailbox.handle.pool_id(number).expect("the pool was found by its name");
+        Ok(Named { number, id })
     }
 }
 
 #[tonic::async_trait]
 impl PoolAdmin for PoolAdminService {
     type BackupStream = BackupStream;
+    type WatchLogStream = Messages<LogSource>;
 
     async fn create_pool(
         &self,
         request: tonic::Request<v1::CreatePoolRequest>,
     ) -> Result<Response<v1::CreatePoolResponse>, Status> {
         let spec = check::pool_spec(request.get_ref())?;
+        let (what, pool) = ("pool created", spec.id.clone());
+        let action = Action { what, pool: pool.as_str(), ..Action::default() };
         let new_pool = Request::CreatePool(Box::new(NewPool { spec, secret: None }));
-        let Changed { lsn, catalog_version } = self.change(request.metadata(), new_pool).await?;
+        let changed = self.change(request.metadata(), new_pool, action).await?;
+        let Changed { lsn, catalog_version } = changed;
         Ok(Response::new(v1::CreatePoolResponse { lsn, catalog_version }))
     }
 
@@ -76,14 +114,25 @@ impl PoolAdmin for PoolAdminService {
         request: tonic::Request<v1::UpdateItemRequest>,
     ) -> Result<Response<v1::UpdateItemResponse>, Status> {
         let fields = request.get_ref();
+        let v1::UpdateItemRequest { item_id, actor, reason, .. } = fields;
+        let (pool, change) = (self.pool(&fields.pool)?, check::item_change(fields)?);
+        let action = Action {
+            what: "item updated",
+            pool: pool.id.as_str(),
+            item: item_id,
+            change: audit::change(&change),
+            actor,
+            reason,
+        };
         let command = AdminCommand::UpdateItem {
-            pool: check::pool(&self.edge.mailbox, &fields.pool)?,
-            item: check::item_id("item_id".to_owned(), &fields.item_id)?,
-            change: check::item_change(fields)?,
-            note: check::note(&fields.actor, &fields.reason)?,
+            pool: pool.number,
+            item: check::item_id("item_id".to_owned(), item_id)?,
+            change,
+            note: check::note(actor, reason)?,
         };
         let change = Request::Change(Box::new(command));
-        let Changed { lsn, catalog_version } = self.change(request.metadata(), change).await?;
+        let Changed { lsn, catalog_version } =
+            self.change(request.metadata(), change, action).await?;
         Ok(Response::new(v1::UpdateItemResponse { lsn, catalog_version }))
     }
 
@@ -91,16 +140,22 @@ impl PoolAdmin for PoolAdminService {
         &self,
         request: tonic::Request<v1::AddItemRequest>,
     ) -> Result<Response<v1::AddItemResponse>, Status> {
-        let fields = request.get_ref();
-        let item = fields.item.as_ref();
-        let item = item.ok_or_else(|| Fault::invalid("item", "it must be set"))?;
-        let command = AdminCommand::AddItem {
-            pool: check::pool(&self.edge.mailbox, &fields.pool)?,
-            item: check::catalog_item("item", item)?,
-            note: check::note(&fields.actor, &fields.reason)?,
+        let v1::AddItemRequest { pool, item, actor, reason } = request.get_ref();
+        let item = item.as_ref().ok_or_else(|| Fault::invalid("item", "it must be set"))?;
+        let (pool, added) = (self.pool(pool)?, check::catalog_item("item", item)?);
+        let action = Action {
+            what: "item added",
+            pool: pool.id.as_str(),
+            item: &item.item_id,
+            change: format!("quantity {}, weight {}", added.quantity.to_number(), added.weight),
+            actor,
+            reason,
         };
+        let note = check::note(actor, reason)?;
+        let command = AdminCommand::AddItem { pool: pool.number, item: added, note };
         let change = Request::Change(Box::new(command));
-        let Changed { lsn, catalog_version } = self.change(request.metadata(), change).await?;
+        let Changed { lsn, catalog_version } =
+            self.change(request.metadata(), change, action).await?;
         Ok(Response::new(v1::AddItemResponse { lsn, catalog_version }))
     }
 
@@ -108,14 +163,18 @@ impl PoolAdmin for PoolAdminService {
         &self,
         request: tonic::Request<v1::RetireItemRequest>,
     ) -> Result<Response<v1::RetireItemResponse>, Status> {
-        let fields = request.get_ref();
+        let v1::RetireItemRequest { pool, item_id, actor, reason } = request.get_ref();
+        let pool = self.pool(pool)?;
+        let (what, change) = ("item retired", String::new());
+        let action = Action { what, pool: pool.id.as_str(), item: item_id, change, actor, reason };
         let command = AdminCommand::RetireItem {
-            pool: check::pool(&self.edge.mailbox, &fields.pool)?,
-            item: check::item_id("item_id".to_owned(), &fields.item_id)?,
-            note: check::note(&fields.actor, &fields.reason)?,
+            pool: pool.number,
+            item: check::item_id("item_id".to_owned(), item_id)?,
+            note: check::note(actor, reason)?,
         };
         let change = Request::Change(Box::new(command));
-        let Changed { lsn, catalog_version } = self.change(request.metadata(), change).await?;
+        let Changed { lsn, catalog_version } =
+            self.change(request.metadata(), change, action).await?;
         Ok(Response::new(v1::RetireItemResponse { lsn, catalog_version }))
     }
 
@@ -124,8 +183,8 @@ impl PoolAdmin for PoolAdminService {
         request: tonic::Request<v1::PausePoolRequest>,
     ) -> Result<Response<v1::PausePoolResponse>, Status> {
         let v1::PausePoolRequest { pool, actor, reason } = request.get_ref();
-        let (note, status) = (check::note(actor, reason)?, PoolStatus::Paused);
-        let changed = self.set_status(request.metadata(), pool, status, note).await?;
+        let status = (pool.as_str(), PoolStatus::Paused);
+        let changed = self.set_status(request.metadata(), status, (actor, reason)).await?;
         let Changed { lsn, catalog_version } = changed;
         Ok(Response::new(v1::PausePoolResponse { lsn, catalog_version }))
     }
@@ -135,8 +194,8 @@ impl PoolAdmin for PoolAdminService {
         request: tonic::Request<v1::ResumePoolRequest>,
     ) -> Result<Response<v1::ResumePoolResponse>, Status> {
         let v1::ResumePoolRequest { pool, actor, reason } = request.get_ref();
-        let (note, status) = (check::note(actor, reason)?, PoolStatus::Active);
-        let changed = self.set_status(request.metadata(), pool, status, note).await?;
+        let status = (pool.as_str(), PoolStatus::Active);
+        let changed = self.set_status(request.metadata(), status, (actor, reason)).await?;
         let Changed { lsn, catalog_version } = changed;
         Ok(Response::new(v1::ResumePoolResponse { lsn, catalog_version }))
     }
@@ -148,8 +207,8 @@ impl PoolAdmin for PoolAdminService {
         let v1::ClosePoolRequest { pool, actor, reason } = request.get_ref();
         // What cannot be undone is not done to a pool that was not named.
         PoolId::new(pool).map_err(|error| Fault::invalid("pool", error))?;
-        let (note, status) = (check::note(actor, reason)?, PoolStatus::Closed);
-        let changed = self.set_status(request.metadata(), pool, status, note).await?;
+        let status = (pool.as_str(), PoolStatus::Closed);
+        let changed = self.set_status(request.metadata(), status, (actor, reason)).await?;
         let Changed { lsn, catalog_version } = changed;
         Ok(Response::new(v1::ClosePoolResponse { lsn, catalog_version }))
     }
@@ -164,7 +223,10 @@ impl PoolAdmin for PoolAdminService {
         });
         let handle = self.edge.mailbox.handle.clone();
         let taken = tokio::task::spawn_blocking(move || handle.take_snapshot(patience)).await;
-        let taken = taken.unwrap_or(Err(Refusal::OutcomeUnknown)).map_err(Fault::from)?;
+        let taken = taken.unwrap_or(Err(Refusal::OutcomeUnknown)).map_err(Fault::from);
+        let action = Action { what: "snapshot taken", ..Action::default() };
+        action.audit(taken.as_ref().map(|taken| taken.lsn));
+        let taken = taken?;
         Ok(Response::new(v1::TakeSnapshotResponse {
             lsn: taken.lsn,
             file: taken.file,
@@ -177,13 +239,15 @@ impl PoolAdmin for PoolAdminService {
         &self,
         request: tonic::Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        let (mailbox, info) = (&self.edge.mailbox, &self.info);
+        let (Edge { mailbox, meter, .. }, info) = (&self.edge, &self.info);
         let handle = &mailbox.handle;
         let deadline = check::deadline(request.metadata());
         let reply = call::ask(mailbox, Request::ReadStatus, deadline).await?;
         let Answer::Status(status) = call::answer(&reply)? else {
             unreachable!("a read of the status is answered by a status")
         };
+        let segments = handle.segment_spans();
+        let snapshots = handle.snapshots();
         let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Ok(Response::new(v1::GetStatusResponse {
             version: info.version.to_owned(),
@@ -192,9 +256,9 @@ impl PoolAdmin for PoolAdminService {
             durable_lsn: status.durable_lsn,
             last_request_id: status.last_request_id,
             current_segment: status.current_segment,
-            segments: narrow(handle.segments()),
+            segments: narrow(segments.len()),
             pools: narrow(status.pools),
-            uptime_seconds: info.ready_at.elapsed().as_secs_f64(),
+            uptime_seconds: meter.uptime_seconds(),
             recovery: Some(v1::RecoveryReport {
                 snapshot_lsn: info.recovery.snapshot_lsn,
                 segments: info.recovery.segments,
@@ -207,7 +271,35 @@ impl PoolAdmin for PoolAdminService {
             mailbox_capacity: wide(handle.mailbox_capacity()),
             conservation_ok: status.conservation_ok,
             scheduling: info.scheduling.to_owned(),
+            segment_infos: segments
+                .iter()
+                .map(|segment| segment_info(segment, status.current_segment))
+                .collect(),
+            snapshot_infos: snapshots
+                .iter()
+                .rev()
+                .filter_map(|&lsn| snapshot_info(&info.working_dir, lsn))
+                .collect(),
+            working_dir: info.working_dir.display().to_string(),
+            started_at_ms: meter.started_at_ms(),
+            process_id: process_id(),
+            activity: Some(meter.activity()),
         }))
+    }
+
+    async fn watch_log(
+        &self,
+        request: tonic::Request<v1::WatchLogRequest>,
+    ) -> Result<Response<Self::WatchLogStream>, Status> {
+        let deadline = check::deadline(request.metadata());
+        let v1::WatchLogRequest { after_sequence, backlog } = request.into_inner();
+        let (backlog, ring) = (check::backlog(backlog)?, &self.info.log);
+        let next = match after_sequence {
+            0 => ring.place_before_end(backlog),
+            _ => ring.place_after(after_sequence),
+        };
+        let source = LogSource::new(ring.clone(), next);
+        Ok(Response::new(Messages::new(&self.edge, deadline, source)?))
     }
 
     async fn backup(

@@ -12,13 +12,14 @@ use rewardpool_core::limits::{DRAW_COUNT_MAX, KEY_BYTES_MAX, NOTE_BYTES_MAX, TOT
 use rewardpool_core::name::{ItemId, PoolId};
 use rewardpool_core::quantity::Quantity;
 use rewardpool_core::selector::SelectorKind;
-use rewardpool_engine::BackupOptions;
+use rewardpool_engine::{BackupOptions, Refusal};
 use rewardpool_proto::v1;
 use rewardpool_proto::v1::update_item_request::Quantity as QuantityField;
 use tonic::metadata::MetadataMap;
 
 use super::Mailbox;
 use crate::convert::Fault;
+use crate::log_ring::LINES_MAX;
 
 /// The pool that an empty name means when there are several.
 const DEFAULT_POOL: &str = "default";
@@ -39,7 +40,11 @@ pub(super) fn pool(mailbox: &impl Mailbox, name: &str) -> Result<PoolNumber, Fau
     }
     match (mailbox.pool(name), PoolId::new(name)) {
         (Some(number), _) => Ok(number),
-        (None, Ok(_)) => Err(Rejection::UnknownPool.into()),
+        (None, Ok(_)) => {
+            let refusal = Refusal::Rejected(Rejection::UnknownPool);
+            mailbox.count_refusal(refusal);
+            Err(refusal.into())
+        }
         (None, Err(error)) => Err(Fault::invalid("pool", error)),
     }
 }
@@ -111,6 +116,25 @@ impl Page {
 fn unknown_token() -> Fault {
     let rule = "this is not a token of a page: start at the first page, with an empty token";
     Fault::invalid("page_token", rule)
+}
+
+/// How often somebody who watches a pool is shown it.
+pub(super) fn interval(ms: u32) -> Result<Duration, Fault> {
+    match ms {
+        0 => Ok(Duration::from_secs(1)),
+        100..=60_000 => Ok(Duration::from_millis(ms.into())),
+        _ => {
+            let rule = format!("an interval has 100 to 60000 ms, or 0 for a second, not {ms}");
+            Err(Fault::invalid("interval_ms", rule))
+        }
+    }
+}
+
+/// How many lines of the log are shown at first.
+pub(super) fn backlog(lines: u32) -> Result<usize, Fault> {
+    usize::try_from(lines).ok().filter(|&lines| lines <= LINES_MAX).ok_or_else(|| {
+        Fault::invalid("backlog", format!("at most {LINES_MAX} lines are kept, not {lines}"))
+    })
 }
 
 /// What a backup should hold, and may.

@@ -2,8 +2,10 @@
 //! engine in the vocabulary of the core; what comes back is turned into messages.
 mod admin;
 mod answer;
+mod audit;
 mod backup;
-mod call;
+pub(crate) mod call;
+mod calls;
 mod check;
 mod draw_stream;
 mod draws;
@@ -12,17 +14,26 @@ mod fake;
 mod replies;
 mod seed;
 mod stream;
+mod wal_stream;
+mod watch;
 
-use std::time::Instant;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use rewardpool_core::ids::PoolNumber;
 use rewardpool_engine::{Handle, RecoveryReport, Refusal, Submission};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch as watch_channel};
+
+use crate::activity::Meter;
+use crate::log_ring::LogRing;
 
 pub(crate) use self::admin::PoolAdminService;
+
+pub(crate) use self::calls::{CallCounts, CallLayer, Calls};
 pub(crate) use self::draws::RewardPoolService;
 use self::replies::Replies;
 pub(crate) use self::seed::SeedService;
+pub(crate) use self::wal_stream::WalStreamService;
 
 /// What all services share.
 #[derive(Clone)]
@@ -30,7 +41,28 @@ pub(crate) struct Edge {
     /// The way into the engine and back.
     pub(crate) mailbox: EngineMailbox,
     /// Becomes true when the service stops: streams then end by themselves.
-    pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) stopping: watch_channel::Receiver<bool>,
+    /// How busy the service is.
+    pub(crate) meter: Arc<Meter>,
+    /// One permit for each more who may watch.
+    watchers: Arc<Semaphore>,
+}
+
+impl Edge {
+    /// The edge of an engine that was just opened.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub(crate) fn new(
+        handle: Handle,
+        meter: Arc<Meter>,
+        calls: Arc<Calls>,
+        stopping: watch_channel::Receiver<bool>,
+    ) -> Self {
+        meter.tick();
+        let watchers = Arc::new(Semaphore::new(watch::WATCHERS_MAX));
+        Self { mailbox: EngineMailbox::new(handle, calls), stopping, meter, watchers }
+    }
 }
 
 /// What a status tells that the engine does not know.
@@ -48,8 +80,10 @@ pub(crate) struct StatusInfo {
     pub(crate) recovery: RecoveryReport,
     /// Whether a backup may have the secrets of the pools.
     pub(crate) backup_secrets: bool,
-    /// When the service became ready.
-    pub(crate) ready_at: Instant,
+    /// Where the log and the snapshots are.
+    pub(crate) working_dir: PathBuf,
+    /// What the service says about itself.
+    pub(crate) log: LogRing,
 }
 
 /// What the edge needs of the engine for draws; tests put their own in its place.
@@ -63,6 +97,10 @@ pub(crate) trait Mailbox: Send + Sync + 'static {
     fn pool(&self, name: &str) -> Option<PoolNumber>;
     /// See [`Handle::only_pool`].
     fn only_pool(&self) -> Option<PoolNumber>;
+    /// Counts a request that the engine does not hear of, and why.
+    fn count_refusal(&self, refusal: Refusal);
+    /// Counts a request of a stream that has a value that it must not have.
+    fn count_invalid(&self);
 }
 
 /// The engine of the service.
@@ -71,6 +109,7 @@ pub(crate) struct EngineMailbox {
     /// The way in.
     pub(crate) handle: Handle,
     replies: Replies,
+    calls: Arc<Calls>,
 }
 
 impl EngineMailbox {
@@ -78,8 +117,8 @@ impl EngineMailbox {
     ///
     /// # Panics
     /// Outside of a runtime.
-    pub(crate) fn new(handle: Handle) -> Self {
-        Self { handle, replies: Replies::dispatched() }
+    pub(crate) fn new(handle: Handle, calls: Arc<Calls>) -> Self {
+        Self { handle, replies: Replies::dispatched(), calls }
     }
 }
 
@@ -98,5 +137,13 @@ impl Mailbox for EngineMailbox {
 
     fn only_pool(&self) -> Option<PoolNumber> {
         self.handle.only_pool()
+    }
+
+    fn count_refusal(&self, refusal: Refusal) {
+        self.handle.count_refusal(refusal);
+    }
+
+    fn count_invalid(&self) {
+        self.calls.count_invalid();
     }
 }

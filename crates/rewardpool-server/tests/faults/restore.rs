@@ -164,7 +164,7 @@ fn a_damaged_archive_is_refused_with_its_place_and_nothing_is_written() {
         fs::write(&file, bytes).unwrap();
         let run = run("restore --dir", &[&directory, &file]).expect(CORRUPT);
         let told = run.stderr;
-        assert!(told.contains("is corrupt at offset ") && told.contains("; hint: "), "{told}");
+        assert!(told.contains("is corrupt at offset ") && told.contains("hint: "), "{told}");
         let (_, rest) = told.split_once("is corrupt at offset ").unwrap();
         let offset: usize = rest.split_once(':').unwrap().0.parse().unwrap();
         assert!(offset <= at, "byte {at}: {told}");

@@ -218,7 +218,7 @@ fn pruning_keeps_two_good_snapshots_and_what_they_need() {
             let oldest = reader.load_snapshot(older).unwrap().header.next_segment;
             assert_eq!(reader.segments().first(), Some(&oldest));
             assert_eq!(reader.segments().last(), Some(&journal.segment()));
-            assert!(reader.prune().unwrap().is_empty(), "there is nothing left to remove");
+            assert!(reader.prune(None).unwrap().is_empty(), "there is nothing left to remove");
         }
     });
 }

@@ -212,7 +212,7 @@ impl Journal {
     pub fn snapshot_here(&mut self) -> Result<(), Error> {
         self.snapshot(self.log.position().segment)?;
         let reader = LogReader::open(Arc::clone(&self.storage))?.expect("the directory is marked");
-        reader.prune().map(drop)
+        reader.prune(None).map(drop)
     }
 
     fn snapshot(&mut self, next_segment: SegmentNumber) -> Result<(), Error> {

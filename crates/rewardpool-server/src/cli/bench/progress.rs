@@ -1,49 +1,16 @@
-//! What is seen of a run while it runs, and how it is ended early.
+//! What is seen of a run while it runs.
 use std::io::{self, IsTerminal as _};
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::task::Poll;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rewardpool_load::report::rate;
 use rewardpool_load::{Phase, Watch};
-use rewardpool_server::serve;
-
-use crate::cli::Failure;
-use crate::cli::failure::exit;
 
 /// How often the bar moves. Rarely, because it takes CPU time from what is measured.
 const MOVE_EVERY: Duration = Duration::from_millis(200);
 const STYLE: &str = "{msg:>24} [{bar:40}] {prefix}";
-
-/// Ends the run when somebody asks this process to stop. Returns when signals are heard.
-pub(super) fn stop_on_signals(watch: &Arc<Watch>) -> Result<(), Failure> {
-    let watch = Arc::clone(watch);
-    let (ready, is_ready) = sync_channel(1);
-    let hear = move || -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let mut asked = std::pin::pin!(serve::asked_to_stop());
-            // A signal is heard from the first poll on.
-            let first = std::future::poll_fn(|context| Poll::Ready(asked.as_mut().poll(context)));
-            if let Poll::Ready(asked) = first.await {
-                return asked;
-            }
-            ready.send(()).map_err(io::Error::other)?;
-            asked.await
-        })?;
-        watch.stop();
-        Ok(())
-    };
-    let thread = Builder::new().name("bench-signals".to_owned()).spawn(hear);
-    let is_heard = thread.map(drop).and_then(|()| is_ready.recv().map_err(io::Error::other));
-    is_heard.map_err(|error| {
-        let what = format!("signals cannot be heard: {error}");
-        Failure::new(exit::INPUT_OUTPUT, what, "check the limits of processes and open files")
-    })
-}
 
 /// Runs, and shows how far it is when a person watches.
 pub(super) fn beside<T>(watch: &Watch, run: impl FnOnce() -> T) -> T {
