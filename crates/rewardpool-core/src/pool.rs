@@ -300,7 +300,7 @@ impl Pool {
         Ok(None)
     }
 
-    /// Draws so many times and appends the outcomes.
+    /// Draws so many times and appends the outcomes. Gives how many won an item.
     #[inline]
     pub(crate) fn choose(
         &mut self,
@@ -308,7 +308,7 @@ impl Pool {
         count: u16,
         generator: &mut Generator,
         outcomes: &mut Vec<Outcome>,
-    ) {
+    ) -> u64 {
         let mut taken = Taken::default();
         if count == 1 {
             outcomes.push(self.choose_one(first, generator, &mut taken));
@@ -316,6 +316,7 @@ impl Pool {
             self.choose_ahead(first, count, generator, &mut taken, outcomes);
         }
         self.settle(&taken, u64::from(count));
+        taken.awards
     }
 
     /// The most frequent draw. Bodies of their own leave the loops the registers that their caller

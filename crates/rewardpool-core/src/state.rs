@@ -54,6 +54,7 @@ pub struct State {
     pub(crate) last_request_id: u64,
     pub(crate) last_lsn: u64,
     pub(crate) time_ms: u64,
+    pub(crate) live_empties: u64,
     is_active: bool,
 }
 
@@ -98,7 +99,10 @@ impl State {
         let catalog_version = pool.catalog_version();
         let before = outcomes.len();
         outcomes.reserve(command.count.as_usize());
-        pool.choose(first_request_id, count, generator, outcomes);
+        let awards = pool.choose(first_request_id, count, generator, outcomes);
+        if awards < u64::from(count) {
+            self.live_empties += u64::from(count) - awards;
+        }
         self.finish_draw(command, first_request_id, &outcomes[before..], time_ms);
         Ok(Drawn { first_request_id, replayed: false, catalog_version })
     }

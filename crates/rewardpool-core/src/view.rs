@@ -136,10 +136,10 @@ impl State {
         self.names.pools().iter().zip(&self.pools).map(|(names, pool)| view(names, pool))
     }
 
-    /// Draws from a pool that won an item; 0 for one that does not exist.
-    #[inline]
-    pub fn awards(&self, pool: PoolNumber) -> u64 {
-        self.pools.get(pool.as_usize()).map_or(0, |pool| pool.counters().awards)
+    /// Draws for which nothing was available, of those that [`State::draw`] made. Not part of what
+    /// the state is: a start begins at 0.
+    pub fn live_empties(&self) -> u64 {
+        self.live_empties
     }
 
     /// One pool.

@@ -26,7 +26,7 @@ use crate::mailbox::{MailboxReceiver, mailbox};
 use crate::progress::Progress;
 use crate::recovery::{RecoveryReport, recover_to_serve};
 use crate::scheduling::{Scheduled, schedule_this_thread};
-use crate::statistics::{Staged, Standing, Statistics};
+use crate::statistics::{Counted, Standing, Statistics};
 use crate::submission::Submission;
 use crate::supplier::{Supply, supply};
 use crate::writer::{Now, Writer, encode_and_apply, first_record};
@@ -97,12 +97,12 @@ impl Engine {
         let writer = started.into_writer(config, supply, closed, registry, progress);
         let handle = Handle {
             mailbox,
-            storage: handle_storage,
             pools: Arc::clone(&writer.registry),
             progress: Arc::clone(&writer.progress),
             statistics: Arc::clone(&writer.statistics),
             disk_is_full,
             place: Arc::new(LogPlace::new(&config.directory, writer.log.identity())),
+            storage: handle_storage,
             ended: ended.clone(),
         };
         let inputs = Inputs { requests, stops, failures: failures.clone() };
@@ -344,6 +344,7 @@ impl Started {
             last_request_id: self.state.last_request_id(),
             segment_used_bytes: self.log.used_bytes() as u64,
         });
+        let counted = Counted::of(&self.state);
         Writer {
             time_ms: self.state.time_ms(),
             state: self.state,
@@ -361,7 +362,8 @@ impl Started {
             staged: Vec::new(),
             new_pools: Vec::new(),
             staged_draws: 0,
-            uncounted: Staged::default(),
+            counted,
+            own_records: 0,
             is_unmarked: true,
         }
     }

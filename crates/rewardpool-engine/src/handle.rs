@@ -28,11 +28,11 @@ pub struct Handle {
     pub(crate) mailbox: MailboxSender,
     pub(crate) pools: Arc<PoolRegistry>,
     pub(crate) progress: Arc<Progress>,
-    /// For those who read the files of the log.
-    pub(crate) storage: Arc<dyn Storage>,
     pub(crate) statistics: Arc<Statistics>,
     pub(crate) disk_is_full: Arc<AtomicBool>,
     pub(crate) place: Arc<LogPlace>,
+    /// For those who read the files of the log.
+    pub(crate) storage: Arc<dyn Storage>,
     /// Disconnected when the writer has ended.
     pub(crate) ended: Receiver<()>,
 }
@@ -126,24 +126,6 @@ impl Handle {
         self.progress.wait_for_snapshot(lsn, deadline)
     }
 
-    /// Opens all that a backup holds, up to a position that includes everything answered before. Of
-    /// the timeout see [`Handle::call`].
-    ///
-    /// # Errors
-    /// See [`BackupError`].
-    pub fn backup(&self, options: BackupOptions, timeout: Duration) -> Result<Backup, BackupError> {
-        for _ in 0..BACKUP_ATTEMPTS {
-            let (answer, _) = self.call(Request::ReadPosition, timeout)?;
-            let Answer::Position(position) = answer else {
-                unreachable!("a read of the position is answered by one")
-            };
-            if let Some(backup) = Backup::open(&self.storage, &position, options)? {
-                return Ok(backup);
-            }
-        }
-        Err(BackupError::Overtaken)
-    }
-
     /// Every durable record from this LSN on, which is at least 1.
     ///
     /// # Errors
@@ -172,6 +154,24 @@ impl Handle {
     /// The last record that is on disk.
     pub fn durable_lsn(&self) -> u64 {
         self.statistics.durable_lsn()
+    }
+
+    /// Opens all that a backup holds, up to a position that includes everything answered before. Of
+    /// the timeout see [`Handle::call`].
+    ///
+    /// # Errors
+    /// See [`BackupError`].
+    pub fn backup(&self, options: BackupOptions, timeout: Duration) -> Result<Backup, BackupError> {
+        for _ in 0..BACKUP_ATTEMPTS {
+            let (answer, _) = self.call(Request::ReadPosition, timeout)?;
+            let Answer::Position(position) = answer else {
+                unreachable!("a read of the position is answered by one")
+            };
+            if let Some(backup) = Backup::open(&self.storage, &position, options)? {
+                return Ok(backup);
+            }
+        }
+        Err(BackupError::Overtaken)
     }
 
     /// Submissions that wait for the writer.

@@ -322,14 +322,6 @@ pub fn load(directory: &Path) -> Result<(State, RecoveryReport), EngineError> {
     Ok((recovered.state, recovered.report))
 }
 
-/// The last position of a stopped directory that was taken over from another log when it was
-/// restored; 0 when it never was.
-pub fn restored_lsn(directory: &Path) -> Result<u64, EngineError> {
-    let storage = open_storage(directory, StorageKind::File)?;
-    let ancestry = Ancestry::load(storage.as_ref())?;
-    Ok(ancestry.0.last().map_or(0, |restoration| restoration.lsn))
-}
-
 /// Looks whether a service runs on a directory.
 ///
 /// # Errors
@@ -337,6 +329,14 @@ pub fn restored_lsn(directory: &Path) -> Result<u64, EngineError> {
 pub fn check_unlocked(directory: &Path) -> Result<(), EngineError> {
     DirectoryLock::shared(directory)?;
     Ok(())
+}
+
+/// The last position of a stopped directory that was taken over from another log when it was
+/// restored; 0 when it never was.
+pub fn restored_lsn(directory: &Path) -> Result<u64, EngineError> {
+    let storage = open_storage(directory, StorageKind::File)?;
+    let ancestry = Ancestry::load(storage.as_ref())?;
+    Ok(ancestry.0.last().map_or(0, |restoration| restoration.lsn))
 }
 
 fn open(directory: &Path) -> Result<LogReader, EngineError> {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rewardpool_core::command::Rejection;
+use rewardpool_core::state::State;
 
 use crate::histogram::{Distribution, Histogram, add};
 use crate::request::Refusal;
@@ -42,7 +43,7 @@ pub(crate) struct Statistics {
     commits: AtomicU64,
     records: AtomicU64,
     draws: AtomicU64,
-    awards: AtomicU64,
+    empties: AtomicU64,
     refusals: [AtomicU64; REFUSALS.len()],
     durable_lsn: AtomicU64,
     last_request_id: AtomicU64,
@@ -58,7 +59,20 @@ pub(crate) struct Staged {
     /// Records that somebody asked for.
     pub(crate) records: u64,
     pub(crate) draws: u64,
-    pub(crate) awards: u64,
+    pub(crate) empties: u64,
+}
+
+/// Draws that a state has made, which are counted once a commit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    pub(crate) draws: u64,
+    pub(crate) empties: u64,
+}
+
+impl Counted {
+    pub(crate) fn of(state: &State) -> Self {
+        Self { draws: state.last_request_id(), empties: state.live_empties() }
+    }
 }
 
 /// Where the log stands after a write.
@@ -113,7 +127,7 @@ impl Statistics {
         self.commit_ns.record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         if staged.draws > 0 {
             add(&self.draws, staged.draws);
-            add(&self.awards, staged.awards);
+            add(&self.empties, staged.empties);
             self.batch_draws.record(staged.draws);
         }
     }
@@ -154,8 +168,8 @@ impl Statistics {
         reading.commits = load(&self.commits);
         reading.records = load(&self.records);
         reading.draws = load(&self.draws);
-        reading.awards = load(&self.awards);
-        reading.empties = reading.draws.saturating_sub(reading.awards);
+        reading.empties = load(&self.empties);
+        reading.awards = reading.draws.saturating_sub(reading.empties);
         reading.refusals = self.refusals.iter().map(load).sum();
         reading.durable_lsn = load(&self.durable_lsn);
         reading.last_request_id = load(&self.last_request_id);
@@ -217,7 +231,7 @@ mod tests {
         statistics.commit(Staged::default(), Duration::from_millis(1));
         statistics.read_into(&mut reading);
         assert_eq!(reading, Reading::default());
-        let staged = Staged { records: 2, draws: 5, awards: 3 };
+        let staged = Staged { records: 2, draws: 5, empties: 2 };
         statistics.commit(staged, Duration::from_nanos(7));
         statistics.commit(Staged { records: 1, ..Staged::default() }, Duration::from_nanos(9));
         statistics.read_into(&mut reading);

@@ -8,6 +8,7 @@
 //!
 //! Invariant: answered LSN <= durable LSN <= LSN of the state.
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use rewardpool_core::command::{AdminCommand, DrawCommand, KeyHash, Rejection};
@@ -32,7 +33,7 @@ use crate::request::{
     Status,
 };
 use crate::secrets::{random_secret, store};
-use crate::statistics::{Staged, Standing, Statistics};
+use crate::statistics::{Counted, Staged, Standing, Statistics};
 use crate::submission::Submission;
 use crate::supplier::Supply;
 
@@ -73,8 +74,10 @@ pub(crate) struct Writer {
     pub(crate) new_pools: Vec<(PoolId, PoolNumber)>,
     /// Draws decided since the last commit.
     pub(crate) staged_draws: usize,
-    /// What the open batch adds to the statistics.
-    pub(crate) uncounted: Staged,
+    /// What the statistics count of draws already.
+    pub(crate) counted: Counted,
+    /// Records of the open batch that nobody asked for.
+    pub(crate) own_records: u64,
     /// Whether something was committed since the last marker.
     pub(crate) is_unmarked: bool,
 }
@@ -176,6 +179,7 @@ impl Writer {
     /// Writes a commit marker: proof that what stands before it was durable. Called when idle.
     pub(crate) fn mark(&mut self) -> Result<(), EngineError> {
         if self.log.payload_room() > OWN_RECORDS_BYTES {
+            self.own_records += 1;
             self.push(&Record::Marker)?;
             self.write_batch()?;
         }
@@ -225,7 +229,6 @@ impl Writer {
         if !is_on(Mutant::RecordLeftAfterRefusal) || !matches!(made, Err(Stop::Refused(_))) {
             made?;
         }
-        let awards = self.state.awards(pool);
         let generator = &mut self.generators[pool.as_usize()];
         let start = into.outcomes.len();
         let drawn = self.state.draw(command, generator, self.time_ms, &mut into.outcomes)?;
@@ -234,9 +237,6 @@ impl Writer {
             self.encoder.push(&record, self.state.names());
             self.advance()?;
             self.staged_draws += count;
-            self.uncounted.records += 1;
-            self.uncounted.draws += u64::from(command.count.number());
-            self.uncounted.awards += self.state.awards(pool) - awards;
         }
         let names = self.state.names().pool(pool).expect("the pool was drawn from");
         Ok(attach(pool, drawn.first_request_id, start, drawn.replayed, names.items(), into))
@@ -321,7 +321,6 @@ impl Writer {
         if !is_on(Mutant::SecretAfterLog) {
             self.push(&record)?;
         }
-        self.uncounted.records += 1;
         self.generators.push(Generator::new(&secret));
         self.new_pools.push((pool.spec.id.clone(), number));
         Ok(self.changed(number))
@@ -338,7 +337,6 @@ impl Writer {
         if let Some(record) = self.state.decide(command)? {
             self.make_room(self.encoder.record_bytes_max(&record))?;
             self.push(&record)?;
-            self.uncounted.records += 1;
         }
         Ok(self.changed(pool))
     }
@@ -372,6 +370,7 @@ impl Writer {
     fn digest_when_due(&mut self) -> Result<(), EngineError> {
         if (self.state.last_lsn() + 1).is_multiple_of(DIGEST_EVERY_LSN) {
             let digest = self.state.digest();
+            self.own_records += 1;
             return self.push(&Record::Digest(digest));
         }
         Ok(())
@@ -398,13 +397,23 @@ impl Writer {
             let (payload, count) = (self.encoder.payload(), self.encoder.count());
             let begun = stopwatch();
             self.committed = self.log.append(payload, count, self.time_ms)?;
-            self.statistics.commit(std::mem::take(&mut self.uncounted), begun.elapsed());
-            self.stand();
+            self.count_commit(begun.elapsed(), u64::from(count));
             self.is_unmarked = true;
             self.encoder.begin(self.state.next_lsn());
         }
         assert_eq!(self.log.position().lsn, self.state.last_lsn(), "the log holds the state");
         Ok(())
+    }
+
+    /// Counts a batch of so many records that is durable.
+    fn count_commit(&mut self, took: Duration, records: u64) {
+        let before = self.counted;
+        self.counted = Counted::of(&self.state);
+        let draws = self.counted.draws - before.draws;
+        let empties = self.counted.empties - before.empties;
+        let records = records - std::mem::take(&mut self.own_records);
+        self.statistics.commit(Staged { records, draws, empties }, took);
+        self.stand();
     }
 
     /// Shows where the log stands.
@@ -439,6 +448,7 @@ impl Writer {
         self.encoder = Encoder::new(self.format);
         self.encoder.begin(self.state.next_lsn());
         let newest = self.progress.newest_snapshot();
+        self.own_records += 1;
         Ok(self.push(&first_record(newest))?)
     }
 

@@ -440,7 +440,6 @@ impl RewardPool for Fixed {
 
 #[tonic::async_trait]
 impl PoolAdmin for Fixed {
-    type BackupStream = tokio_stream::Empty<Result<BackupChunk, Status>>;
     type WatchLogStream = tokio_stream::Empty<Result<LogEvent, Status>>;
 
     async fn watch_log(
@@ -449,6 +448,8 @@ impl PoolAdmin for Fixed {
     ) -> Result<Response<Self::WatchLogStream>, Status> {
         Err(Status::unimplemented("not needed"))
     }
+
+    type BackupStream = tokio_stream::Empty<Result<BackupChunk, Status>>;
 
     async fn create_pool(
         &self,
@@ -675,9 +676,13 @@ fn pools_are_created_changed_and_closed() {
     assert_eq!(created.json(), json!({ "pools": [first] }));
     let add = "pool add-item log --quantity unlimited --weight 9 --actor ann --reason more";
     assert_eq!(service.run(&words(add, &["-o", "json"])).expect(0).json()["lsn"], 3);
-    for (arguments, lsn) in [("pool pause", 5), ("pool resume p", 6), ("pool close summer", 7)] {
-        let done = service.run(&words(arguments, &[])).expect(0).stdout;
-        assert_eq!(done, format!("done: catalogue version 6, lsn {lsn}\n"));
+    for (arguments, done, lsn) in [
+        ("pool pause", "the pool is paused", 5),
+        ("pool resume p", "p is active", 6),
+        ("pool close summer", "summer is closed", 7),
+    ] {
+        let told = service.run(&words(arguments, &[])).expect(0).stdout;
+        assert_eq!(told, format!("{done}: catalogue version 6, lsn {lsn}\n"));
     }
 }
 

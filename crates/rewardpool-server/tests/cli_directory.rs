@@ -130,7 +130,9 @@ fn a_stopped_directory_is_shown_and_not_changed() {
     assert_eq!(&directory.json("snapshot show"), newest);
     let name = newest["name"].as_str().unwrap();
     assert_eq!(&directory.json(&format!("snapshot show {name}")), newest);
-    assert!(directory.run("snapshot show nothing", 74).contains("there is no nothing"));
+    assert!(
+        directory.run("snapshot show nothing", 74).contains("there is no snapshot \"nothing\"")
+    );
     assert!(contents(&directory.path) == before, "looking changes nothing");
 }
 

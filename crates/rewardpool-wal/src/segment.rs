@@ -256,11 +256,18 @@ mod tests {
         }
     }
 
+    fn decode(
+        bytes: &[u8],
+        number: SegmentNumber,
+        identity: Identity,
+    ) -> Result<SegmentHeader, Error> {
+        SegmentHeader::decode(bytes, bytes.len() as u64, number, identity)
+    }
+
     #[test]
     fn a_header_is_read_back() {
         let header = header();
-        let read =
-            SegmentHeader::decode(&header.encode(), header.bytes, header.number, header.identity);
+        let read = decode(&header.encode(), header.number, header.identity);
         assert_eq!(read.unwrap(), header);
     }
 
@@ -271,12 +278,7 @@ mod tests {
             for change in [1, 0x80, 0xff] {
                 let mut bytes = header.encode();
                 bytes[place] ^= change;
-                let read = SegmentHeader::decode(
-                    &bytes,
-                    bytes.len() as u64,
-                    header.number,
-                    header.identity,
-                );
+                let read = decode(&bytes, header.number, header.identity);
                 assert!(read.is_err(), "byte {place} ^ {change}");
             }
         }
@@ -286,11 +288,8 @@ mod tests {
     fn a_header_under_another_name_is_refused() {
         let header = header();
         let bytes = header.encode();
-        assert!(
-            SegmentHeader::decode(&bytes, bytes.len() as u64, SegmentNumber(13), header.identity)
-                .is_err()
-        );
+        assert!(decode(&bytes, SegmentNumber(13), header.identity).is_err());
         let other = Identity { uuid: [0; 16] };
-        assert!(SegmentHeader::decode(&bytes, bytes.len() as u64, header.number, other).is_err());
+        assert!(decode(&bytes, header.number, other).is_err());
     }
 }

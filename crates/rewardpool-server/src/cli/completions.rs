@@ -16,8 +16,8 @@ Examples:
   rewardpool completions zsh > /usr/share/zsh/site-functions/_rewardpool
   rewardpool completions fish > ~/.config/fish/completions/rewardpool.fish
 
-For one user: `source <(rewardpool completions bash)` in ~/.bashrc, and the same with zsh in ~/.zshrc;
-`eval (rewardpool completions elvish | slurp)` in ~/.config/elvish/rc.elv; and in the profile of
+For one user: in ~/.bashrc `source <(rewardpool completions bash)`, in ~/.zshrc the same with zsh,
+in ~/.config/elvish/rc.elv `eval (rewardpool completions elvish | slurp)`, and in the profile of
 PowerShell `rewardpool completions powershell | Out-String | Invoke-Expression`.";
 
 /// By this variable the script tells the program that it is asked by a shell.

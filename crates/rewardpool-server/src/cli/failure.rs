@@ -94,7 +94,10 @@ impl Failure {
         } else {
             (exit::INPUT_OUTPUT, "check that this is a working directory which you may read")
         };
-        Self::new(code, format!("{}: {}", directory.display(), Chain(error)), hint)
+        let (directory, error) = (directory.display().to_string(), Chain(error).to_string());
+        let is_named = error.contains(&directory);
+        let what = if is_named { error } else { format!("{directory}: {error}") };
+        Self::new(code, what, hint)
     }
 
     /// The service answered with a status that is not OK, or did not answer.
@@ -103,7 +106,10 @@ impl Failure {
         let reason = details.error_info().map_or("", |info| info.reason.as_str());
         let code = if is_no_answer(status.code()) { exit::UNAVAILABLE } else { exit::REFUSED };
         let name = if reason.is_empty() { code_name(status.code()) } else { reason };
-        let mut what = status.message().to_owned();
+        let hint = status_hint(status.code(), reason);
+        // Behind its colon, the service gives advice to programs. Here is advice for people instead.
+        let cause = status.message().split_once(": ").filter(|_| has_hint(reason));
+        let mut what = cause.map_or_else(|| status.message(), |(cause, _)| cause).to_owned();
         for violation in details.bad_request().iter().flat_map(|request| &request.field_violations)
         {
             // This service tells the fields in its message; another one may not.
@@ -118,7 +124,7 @@ impl Failure {
             reason: plain(name).into(),
             details: Vec::new(),
             what: plain(&what),
-            hint: status_hint(status.code(), reason).to_owned(),
+            hint: hint.to_owned(),
         }
     }
 
@@ -193,12 +199,15 @@ fn usage_text(error: &clap::Error, format: Format) -> String {
         return text.ansi().to_string();
     }
     let text = text.to_string();
-    let mut parts = text.trim_end().splitn(2, "\n\n");
     let one_line = |part: &str| part.split_whitespace().collect::<Vec<_>>().join(" ");
-    let what = one_line(parts.next().unwrap_or_default());
+    let mut parts = text.split("\n\n").map(one_line).filter(|part| !part.is_empty());
+    let what = parts.next().unwrap_or_default();
     let what = what.strip_prefix("error: ").unwrap_or(&what);
-    let hint = one_line(parts.next().unwrap_or_default());
-    told_json(exit::USAGE, reason_of(exit::USAGE), &[], what, &hint)
+    let parts: Vec<String> = parts.collect();
+    let tip = parts.iter().find_map(|part| part.strip_prefix("tip: "));
+    let usage = parts.iter().find(|part| part.starts_with("Usage: ")).map(String::as_str);
+    let hint = tip.or(usage).unwrap_or("see the --help of the command for what it takes");
+    told_json(exit::USAGE, reason_of(exit::USAGE), &[], what, hint)
 }
 
 fn told_text(code: u8, reason: &str, details: &[Detail], what: &str, hint: &str) -> String {
@@ -344,11 +353,19 @@ fn code_name(code: Code) -> &'static str {
     }
 }
 
+/// Whether there is advice for just this refusal.
+fn has_hint(reason: &str) -> bool {
+    status_hint(Code::Ok, reason) != status_hint(Code::Ok, "")
+}
+
 fn status_hint(code: Code, reason: &str) -> &'static str {
     match reason {
         "UNKNOWN_POOL" => "`rewardpool pool ls` lists the pools; choose one with --pool",
         "UNKNOWN_ITEM" => "`rewardpool state` lists the items of a pool",
         "KEY_REUSED" => "repeat the first request exactly, or use a new key",
+        "UNKNOWN_KEY" => "nothing was drawn with it, or longer ago than the pool remembers",
+        "KEYS_OFF" => "draw without --key: this pool keeps none",
+        "FULL" => "retired items and closed pools count too: use another pool",
         "ITEM_EXISTS" => "`rewardpool update` changes an item; a new one needs another name",
         "POOL_EXISTS" => "`rewardpool pool ls` lists the names that are taken",
         "VERSION_MISMATCH" => {

@@ -50,15 +50,19 @@ Examples:
   rewardpool                              Runs the service with a sample pool
   rewardpool config init && rewardpool serve --config rewardpool.yaml
   rewardpool draw -n 5                    Draws from the running service
-  rewardpool state                        Shows what is left
+  rewardpool state --watch                Shows what is left, again and again
+  rewardpool simulate                     Tries out the sample catalogue
   rewardpool verify --dir /var/lib/pool   Checks a stopped service's files
 
-Exit codes: 0 done, 1 refused by the service, 64 usage, 65 corrupt data, 69 service unavailable,
-73 directory locked, 74 input or output, 78 configuration, 130 bench ended early.";
+Exit codes: 0 done, 1 refused by the service (config diff: something differs), 64 usage, 65 corrupt
+data, 69 service unavailable, 73 directory locked, 74 input or output, 78 configuration, 130 ended
+early, 141 nobody reads the output.";
 
-/// Hands out prizes from pools of limited stock; every answer is on disk before it is given.
+/// Hands out prizes from pools of limited stock; no answer before it is on disk
 ///
-/// Without a command it runs the service with a built-in sample pool.
+/// Without a command it runs the service with a built-in sample pool. Commands talk to the running
+/// service at --addr, or read the files of a stopped one at --dir. Data goes to stdout, errors with
+/// their cause and the next step to stderr; with `-o json` both are JSON.
 #[derive(Parser, Debug)]
 #[command(name = "rewardpool", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
@@ -70,6 +74,7 @@ pub(crate) struct Cli {
 
 /// Options of every command.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Global options")]
 struct Global {
     /// The running service that is asked
     #[arg(
@@ -211,11 +216,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Status(args)) => status::run(&args, addr, output),
         Some(Command::Wal(command)) => wal::run(&command, addr, output),
         Some(Command::Verify(args)) => verify::verify(&args, output),
+        Some(Command::Config(command)) => config::run(&command, &cli.global),
+        Some(Command::Simulate(args)) => simulate::run(&args, &cli.global),
         Some(Command::Backup(args)) => backup::run(&args, addr, output),
         Some(Command::Restore(args)) => restore::run(&args, output),
         Some(Command::Health(args)) => health::run(&args, addr, output),
-        Some(Command::Config(command)) => config::run(&command, &cli.global),
-        Some(Command::Simulate(args)) => simulate::run(&args, &cli.global),
         Some(Command::Bench(command)) => bench::run(&command, &cli.global),
         Some(Command::Completions(args)) => completions::run(&args),
         Some(Command::Man(args)) => man::run(&args, output),
@@ -223,11 +228,4 @@ fn run(cli: Cli) -> Result<(), Failure> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_definition_of_the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-}
+mod tests;

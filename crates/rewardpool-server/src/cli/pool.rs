@@ -126,11 +126,11 @@ pub(crate) struct Changed {
 }
 
 /// Prints that a change is durable.
-pub(crate) fn print_changed(format: Format, changed: &Changed) -> Result<(), Failure> {
+pub(crate) fn print_changed(format: Format, done: &str, changed: &Changed) -> Result<(), Failure> {
     let Changed { lsn, catalog_version } = *changed;
     output::print(
         format,
-        || format!("done: catalogue version {catalog_version}, lsn {lsn}\n"),
+        || format!("{done}: catalogue version {catalog_version}, lsn {lsn}\n"),
         || json!({ "lsn": lsn, "catalog_version": catalog_version }),
     )
 }
@@ -155,9 +155,27 @@ pub(crate) fn run(command: PoolCommand, address: &Address, format: Format) -> Re
         | PoolCommand::Pause { .. }
         | PoolCommand::Resume { .. }
         | PoolCommand::Close { .. } => {
+            let done = done(&command);
             let changed = with_service(address, async |service| change(service, command).await)?;
-            print_changed(format, &changed)
+            print_changed(format, &done, &changed)
         }
+    }
+}
+
+/// What a change did, in the words of its command.
+fn done(command: &PoolCommand) -> String {
+    let pool = |pool: &str| if pool.is_empty() { "the pool".to_owned() } else { pool.to_owned() };
+    match command {
+        PoolCommand::AddItem { item, .. } => format!("{item} is added"),
+        PoolCommand::RetireItem { item, .. } => format!("{item} is retired"),
+        PoolCommand::Pause { pool: PoolArgument { pool: name }, .. } => {
+            format!("{} is paused", pool(name))
+        }
+        PoolCommand::Resume { pool: PoolArgument { pool: name }, .. } => {
+            format!("{} is active", pool(name))
+        }
+        PoolCommand::Close { pool: name, .. } => format!("{} is closed", pool(name)),
+        PoolCommand::Ls | PoolCommand::Create { .. } => "done".to_owned(),
     }
 }
 

@@ -37,31 +37,33 @@ use super::{Failure, Global, PoolOption};
 
 const EXAMPLES: &str = "\
 Examples:
-  rewardpool simulate                                      The built-in sample, a million draws
+  rewardpool simulate                                  The built-in sample, a million draws
   rewardpool simulate --config rewardpool.yaml --draws 50000
-  rewardpool simulate --addr http://127.0.0.1:50051        What is left in a running service
+  rewardpool simulate --addr http://127.0.0.1:50051    What is left in a running service
   rewardpool simulate --dir ./rewardpool-data --pool summer
-  rewardpool simulate --draws 20000 --runs 1000 -o json    How far single runs differ
-  rewardpool simulate --seed 7                             The same draws again
-
-How the figures come about:
-  EXPECTED is exact while no stock runs out. When some does, the odds of the others change, and it is
-  taken from Poisson arrivals of each item, which are the same draws in another clock; the error is of
-  the order of one unit. LOW and HIGH hold 99 % of all runs. SIGMAS is how many standard deviations
-  the simulated count is off: beyond 3 is rare, beyond 5 is wrong. It is left out for a count that
-  hardly varies; the bounds are for those, too.
-  The p-value is that of a chi-square test over periods and items whose relative odds are constant,
-  because they surely last: an honest generator is below 0.01 once in a hundred times.
-
-The draws come from the generator and the selector that serve real ones. With 64 hexadecimal digits as
---seed, the first run gives what a service with this `seed` in its configuration gives. Ctrl-C ends
-it early: what was drawn until then is printed, and the exit code is 130.";
+  rewardpool simulate --draws 20000 --runs 1000        How far single runs differ
+  rewardpool simulate --seed 7 -o json                 The same draws again";
 
 /// So long a run is not worth a progress bar.
 const SHORT: Duration = Duration::from_millis(300);
 const STYLE: &str = "{msg:>24} [{bar:40}] {percent} %";
 
-/// Dry-run a catalogue: expected against simulated counts, and when each item runs out
+/// Dry-run a catalogue, and compare what comes with what is expected
+///
+/// The draws come from the generator and the selector that serve real ones, without a log. With 64
+/// hexadecimal digits as --seed, the first run gives what a service with this `seed` in its
+/// configuration gives. Ctrl-C ends it early: what was drawn until then is printed, and the exit code
+/// is 130.
+///
+/// EXPECTED is exact while no stock runs out. When some does, the odds of the other items change, and
+/// it is worked out from independent Poisson arrivals of the items, which are the same draws in
+/// another clock; the error is of the order of one unit. LOW and HIGH hold 99 % of all runs, for a
+/// count and for the draw at which an item runs out.
+///
+/// SIGMAS is how many standard deviations a simulated count is off: beyond 3 is rare, beyond 5 is
+/// wrong. It is left out for a count that hardly varies. The p-value is that of a chi-square test over
+/// all items and periods in which their odds among each other are constant, because they surely last:
+/// of a hundred honest runs, one is below 0.01.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct SimulateArgs {

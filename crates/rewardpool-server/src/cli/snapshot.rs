@@ -67,8 +67,8 @@ pub(crate) fn run(
                 None => snapshots.iter().max_by_key(|snapshot| snapshot.lsn),
             };
             let Some(snapshot) = found else {
-                let name = name.as_deref().unwrap_or("snapshot");
-                let what = format!("{}: there is no {name}", directory.path().display());
+                let name = name.as_ref().map_or_else(String::new, |name| format!(" {name:?}"));
+                let what = format!("{}: there is no snapshot{name}", directory.path().display());
                 let hint = "`rewardpool snapshot ls` lists what is there";
                 return Err(Failure::new(exit::INPUT_OUTPUT, what, hint));
             };

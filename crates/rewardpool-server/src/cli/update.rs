@@ -82,8 +82,9 @@ pub(crate) fn run(args: UpdateArgs, address: &Address, format: Format) -> Result
         let what = "--expected-version is for a quantity without a sign";
         return Err(Failure::usage(what, "leave it out: +N and -N are right whatever happened"));
     }
+    let done = format!("{} is updated", args.item);
     let changed = with_service(address, async |service| change(service, args).await)?;
-    print_changed(format, &changed)
+    print_changed(format, &done, &changed)
 }
 
 async fn change(service: &Service, args: UpdateArgs) -> Result<Changed, Failure> {

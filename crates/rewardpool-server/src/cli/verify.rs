@@ -120,24 +120,19 @@ fn json(found: &Examination) -> Value {
             "state_sha256": hexadecimal(&start.state_sha256),
         })
     });
-    let mut value = json!({
+    // What could not be counted is null, so that the fields are always the same.
+    let report = found.verified.as_ref();
+    json!({
         "good": found.damages.is_empty(),
         "damages": found.damages.iter().map(damage).collect::<Vec<_>>(),
         "start": start,
-    });
-    if let (Some(report), Some(fields)) = (&found.verified, value.as_object_mut()) {
-        let more = json!({
-            "segments": report.segments,
-            "snapshots": report.snapshots,
-            "records": report.records,
-            "draws": report.draws,
-            "last_lsn": report.last_lsn,
-            "last_request_id": report.last_request_id,
-            "torn_bytes": report.torn_bytes,
-            "state_sha256": hexadecimal(&report.state_sha256),
-        });
-        let Value::Object(more) = more else { unreachable!("it is an object") };
-        fields.extend(more);
-    }
-    value
+        "segments": report.map(|report| report.segments),
+        "snapshots": report.map(|report| report.snapshots),
+        "records": report.map(|report| report.records),
+        "draws": report.map(|report| report.draws),
+        "last_lsn": report.map(|report| report.last_lsn),
+        "last_request_id": report.map(|report| report.last_request_id),
+        "torn_bytes": report.map(|report| report.torn_bytes),
+        "state_sha256": report.map(|report| hexadecimal(&report.state_sha256)),
+    })
 }

@@ -93,8 +93,8 @@ impl PoolAdminService {
 
 #[tonic::async_trait]
 impl PoolAdmin for PoolAdminService {
-    type BackupStream = BackupStream;
     type WatchLogStream = Messages<LogSource>;
+    type BackupStream = BackupStream;
 
     async fn create_pool(
         &self,

@@ -175,5 +175,5 @@ fn large_pools_are_compared_page_by_page() {
     assert_eq!(items.len(), 1);
     let units = json!({ "granted": 5, "awarded": 0, "file": 6 });
     assert_eq!((&items[0]["item_id"], &items[0]["quantity"]), (&json!("last"), &units));
-    assert_eq!(found["commands"], json!([["rewardpool", "update", "--quantity", "+1", "last"]]));
+    assert_eq!(found["commands"], json!([["rewardpool", "update", "last", "--quantity", "+1"]]));
 }

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may end by it, in its own functions too")]
 
 mod config_diff;
+mod documentation;
+mod errors;
 mod looks;
 mod program;
 mod serve;
@@ -10,3 +12,4 @@ mod service;
 mod shells;
 mod simulate;
 mod terminal;
+mod transcripts;

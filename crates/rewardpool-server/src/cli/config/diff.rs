@@ -222,42 +222,41 @@ struct Commands<'a> {
 
 impl Commands<'_> {
     fn of(&self, change: &Change) -> Vec<String> {
-        let mut words = vec!["rewardpool".to_owned()];
-        let (pool, name) = match change {
+        let (command, item, options, pool) = match change {
             Change::CreatePool(config) => {
                 let file = self.file.display().to_string();
-                words.extend(["pool", "create", "--file"].map(str::to_owned));
-                words.push(file);
-                (Some(&config.spec.id), None)
+                (&["pool", "create"][..], None, vec!["--file".to_owned(), file], &config.spec.id)
             }
             Change::AddItem { pool, item, .. } => {
-                let (weight, units) = (item.weight, item.quantity);
-                words.extend(["pool", "add-item", "--quantity"].map(str::to_owned));
-                words.extend([units.to_string(), "--weight".to_owned(), weight.to_string()]);
-                (Some(pool).filter(|_| !self.has_one_pool), Some(&item.id))
+                let (units, weight) = (item.quantity.to_string(), item.weight.to_string());
+                let options = vec!["--quantity".to_owned(), units, "--weight".to_owned(), weight];
+                (&["pool", "add-item"][..], Some(&item.id), options, pool)
             }
             Change::UpdateItem { pool, item, change: ItemChange { quantity, weight }, .. } => {
-                words.push("update".to_owned());
-                if let Some(quantity) = quantity {
-                    words.extend(["--quantity".to_owned(), quantity_word(*quantity)]);
-                }
-                if let Some(weight) = weight {
-                    words.extend(["--weight".to_owned(), weight.to_string()]);
-                }
-                (Some(pool).filter(|_| !self.has_one_pool), Some(item))
+                let quantity =
+                    quantity.map(|change| ["--quantity".to_owned(), quantity_word(change)]);
+                let weight = weight.map(|weight| ["--weight".to_owned(), weight.to_string()]);
+                let options = quantity.into_iter().chain(weight).flatten().collect();
+                (&["update"][..], Some(item), options, pool)
             }
         };
-        if let Some(pool) = pool {
+        let words = ["rewardpool"].iter().chain(command).map(|word| (*word).to_owned());
+        let mut words: Vec<String> = words.collect();
+        let item = item.map(|item| item.as_str().to_owned());
+        // A name that begins like an option stands behind all of them.
+        let (item, last) = match item {
+            Some(item) if item.starts_with('-') => (None, vec!["--".to_owned(), item]),
+            other => (other, Vec::new()),
+        };
+        words.extend(item);
+        words.extend(options);
+        if !self.has_one_pool || matches!(change, Change::CreatePool(_)) {
             words.extend(["--pool".to_owned(), pool.as_str().to_owned()]);
         }
         if self.global.is_addr_given {
             words.extend(["--addr".to_owned(), self.global.addr.as_str().to_owned()]);
         }
-        if let Some(name) = name {
-            // A name may begin like an option.
-            words.extend(name.as_str().starts_with('-').then(|| "--".to_owned()));
-            words.push(name.as_str().to_owned());
-        }
+        words.extend(last);
         words
     }
 }
