@@ -59,7 +59,7 @@ fn ask(
 ) -> Vec<(String, String)> {
     let address = option("--addr").or_else(|| env::var("REWARDPOOL_ADDR").ok());
     let address = address.map_or_else(|| Ok(Address::default()), |text| text.parse());
-    let address = address.map(|address: Address| address.with_timeout(PATIENCE));
+    let address = address.map(|address: Address| address.with_timeout(Some(PATIENCE)));
     address.ok().and_then(|address| with_service(&address, names).ok()).unwrap_or_default()
 }
 

@@ -24,29 +24,18 @@ Examples:
 It asks grpc.health.v1.Health, which says NOT_SERVING from the moment in which the service begins to
 stop. Exit codes: 0 it serves, 69 it does not, or nothing answers in time.";
 
+/// How long the service has for an answer if nobody says otherwise: whoever asks, asks often.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Ask whether the running service serves
+///
+/// Without --timeout the service has two seconds for its answer.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct HealthArgs {
-    /// How long to wait for the answer, for example 500ms or 2s
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_timeout)]
-    timeout: Duration,
-}
+pub(crate) struct HealthArgs {}
 
-fn parse_timeout(text: &str) -> Result<Duration, &'static str> {
-    const RULE: &str = "a time is a whole number with `ms` or `s`, from 1ms to 3600s";
-    let (digits, unit_ms) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
-        (Some(digits), _) => (digits, 1),
-        (None, Some(digits)) => (digits, 1000),
-        (None, None) => return Err(RULE),
-    };
-    let number: u64 = digits.parse().map_err(|_| RULE)?;
-    let ms = number.checked_mul(unit_ms).filter(|ms| (1..=3_600_000).contains(ms));
-    ms.map(Duration::from_millis).ok_or(RULE)
-}
-
-pub(crate) fn run(args: &HealthArgs, address: &Address, format: Format) -> Result<(), Failure> {
-    let status = ask(args.timeout, address)?;
+pub(crate) fn run(_: &HealthArgs, address: &Address, format: Format) -> Result<(), Failure> {
+    let status = ask(address)?;
     let name = status.as_str_name();
     output::print(format, || format!("{name}\n"), || json!({ "status": name }))?;
     if status == ServingStatus::Serving {
@@ -56,7 +45,8 @@ pub(crate) fn run(args: &HealthArgs, address: &Address, format: Format) -> Resul
     Err(Failure::new(exit::UNAVAILABLE, what, "it is stopping: look at its messages"))
 }
 
-fn ask(timeout: Duration, address: &Address) -> Result<ServingStatus, Failure> {
+fn ask(address: &Address) -> Result<ServingStatus, Failure> {
+    let timeout = address.timeout_or(DEFAULT_TIMEOUT);
     let unavailable = |why: String| {
         let what = format!("no service answers at {}: {why}", address.as_str());
         Failure::new(exit::UNAVAILABLE, what, "look whether it runs, and at its messages")
@@ -81,18 +71,4 @@ fn ask(timeout: Duration, address: &Address) -> Result<ServingStatus, Failure> {
         let answer = answer.map_err(|_| unavailable(format!("not within {timeout:?}")))?;
         Ok(answer.map_err(unavailable)?.into_inner().status())
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(parse_timeout("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_timeout("2s"), Ok(Duration::from_secs(2)));
-        for wrong in ["", "2", "0s", "-1s", "1.5s", "3601s", "2m", "99999999999999999999s"] {
-            assert!(parse_timeout(wrong).is_err(), "{wrong}");
-        }
-    }
 }

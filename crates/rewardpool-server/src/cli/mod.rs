@@ -43,7 +43,7 @@ use clap_complete::ArgValueCompleter;
 pub(crate) use self::failure::Failure;
 
 use self::output::Format;
-use self::service::{Address, DEFAULT_TIMEOUT, DEFAULT_URL, parse_timeout};
+use self::service::{Address, DEFAULT_URL, parse_timeout};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -89,12 +89,16 @@ struct Global {
     /// Whether the command line itself names the service.
     #[arg(skip)]
     is_addr_given: bool,
-    /// How long a call of the service may take
+    /// How long a call of the service may take, such as 500ms or 10s [default: 1m]
     #[arg(
-        long, global = true, value_name = "TIME", env = "REWARDPOOL_TIMEOUT",
-        hide_env_values = true, default_value = DEFAULT_TIMEOUT, value_parser = parse_timeout
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "REWARDPOOL_TIMEOUT",
+        hide_env_values = true,
+        value_parser = parse_timeout
     )]
-    timeout: Duration,
+    timeout: Option<Duration>,
     /// How data is printed: `table` or `json`
     #[arg(
         short,

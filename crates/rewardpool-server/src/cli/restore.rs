@@ -24,10 +24,10 @@ Examples:
   rewardpool restore pool.tar --dir ./then --to-lsn 12345
   rewardpool restore pool.tar --dir ./then --to-time 2026-11-24T18:30:00Z
 
-Stop the service first, and do not start the old directory again: what was answered after the backup
-is lost, and other answers take its place. The restored log has a new identity. Request ids that were
-given after its last record are given again, with outcomes that have nothing to do with the lost ones;
-idempotency keys of lost draws are forgotten.";
+Stop the service first, and do not start the old directory again: what was answered after the
+backup is lost, and other answers take its place. The restored log has a new identity. Request ids
+that were given after its last record are given again, with outcomes that have nothing to do with
+the lost ones; idempotency keys of lost draws are forgotten.";
 
 /// Make a working directory from a backup
 #[derive(Args, Debug)]

@@ -19,13 +19,14 @@ const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 /// Where a service listens if nobody says otherwise.
 pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:50051";
 /// How long a call may take if nobody says otherwise.
-pub(crate) const DEFAULT_TIMEOUT: &str = "1m";
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Where a service listens, and how long it may take to answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Address {
     url: String,
-    timeout: Duration,
+    /// `None` when nobody says it.
+    timeout: Option<Duration>,
 }
 
 impl Default for Address {
@@ -44,9 +45,7 @@ impl FromStr for Address {
             return Err("calls are not encrypted: write http://HOST:PORT");
         }
         match Endpoint::from_shared(url.clone()) {
-            Ok(endpoint) if endpoint.uri().port_u16().is_some() => {
-                Ok(Self { url, timeout: Duration::from_mins(1) })
-            }
+            Ok(endpoint) if endpoint.uri().port_u16().is_some() => Ok(Self { url, timeout: None }),
             Ok(_) => Err("the port is missing: write http://HOST:PORT"),
             Err(_) => Err("an address is http://HOST:PORT"),
         }
@@ -60,8 +59,13 @@ impl Address {
     }
 
     /// The same service, which has so long for an answer.
-    pub(crate) fn with_timeout(self, timeout: Duration) -> Self {
+    pub(crate) fn with_timeout(self, timeout: Option<Duration>) -> Self {
         Self { timeout, ..self }
+    }
+
+    /// How long the service has for an answer, with another default than that of most commands.
+    pub(crate) fn timeout_or(&self, default: Duration) -> Duration {
+        self.timeout.unwrap_or(default)
     }
 }
 
@@ -132,17 +136,17 @@ pub(crate) fn with_service<T>(
         Failure::new(exit::INPUT_OUTPUT, what, "check the limits of open files")
     })?;
     runtime.block_on(async {
-        let Address { url, timeout } = address;
+        let (url, timeout) = (&address.url, address.timeout_or(DEFAULT_TIMEOUT));
         let endpoint = Endpoint::from_shared(url.clone())
             .expect("an address was parsed as an endpoint")
-            .connect_timeout(CONNECT_TIMEOUT_MAX.min(*timeout))
-            .timeout(*timeout);
+            .connect_timeout(CONNECT_TIMEOUT_MAX.min(timeout))
+            .timeout(timeout);
         let channel = endpoint.connect().await.map_err(|error| {
             let what = format!("no service answers at {url}: {}", Chain(&error));
             let hint = "start one with `rewardpool serve`, or name another with --addr";
             Failure::new(exit::UNAVAILABLE, what, hint)
         })?;
-        command(&Service { channel, deadline: Deadline(*timeout) }).await
+        command(&Service { channel, deadline: Deadline(timeout) }).await
     })
 }
 
@@ -167,7 +171,6 @@ mod tests {
         for (text, ms) in [("1ms", 1), ("10s", 10_000), ("10", 10_000), ("2m", 120_000)] {
             assert_eq!(parse_timeout(text), Ok(Duration::from_millis(ms)), "{text}");
         }
-        assert_eq!(parse_timeout(DEFAULT_TIMEOUT), Ok(Address::default().timeout));
         for wrong in ["", "0", "0ms", "2h", "1d", "-1", "1.5s", "s", "99999999999999999999", " 1"] {
             assert!(parse_timeout(wrong).is_err(), "{wrong}");
         }

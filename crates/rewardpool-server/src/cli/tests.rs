@@ -52,6 +52,8 @@ fn shell_words(line: &str) -> Vec<Vec<String>> {
                 quote = Some(letter);
                 word.get_or_insert_default();
             }
+            // What another command prints is one word, too.
+            (None, '(') => quote = Some(')'),
             (None, ' ') => words.extend(word.take()),
             (_, other) => word.get_or_insert_default().push(other),
         }
@@ -114,9 +116,9 @@ fn every_command_has_examples_and_they_parse() {
 
 #[test]
 fn lines_of_a_shell_are_read_as_by_one() {
-    let line = "a -o json | jq '.b c' && rewardpool x --y=\"1 2\" > file || c";
+    let line = "a -o json | jq '.b c' && rewardpool x --y=\"1 2\" $(d e) > file || c";
     let words: Vec<String> = shell_words(line).iter().map(|words| words.join("_")).collect();
-    assert_eq!(words, ["a_-o_json", "jq_.b c", "rewardpool_x_--y=1 2", "c"]);
+    assert_eq!(words, ["a_-o_json", "jq_.b c", "rewardpool_x_--y=1 2_$d e", "c"]);
     let text =
         "Examples:\n  rewardpool a       Tells b\n    rewardpool c | head\nrewardpool is: no";
     assert_eq!(examples(text), ["rewardpool a", "rewardpool c | head"]);

@@ -230,6 +230,8 @@ fn what_a_service_answers_is_as_documented() {
     compare(&page, "draw", &[json("draw -n 3 --key k"), json("draw --key k --lookup")]);
     compare(&page, "state", &[json("state"), json("state --sort odds --limit 1")]);
     compare(&page, "status", &[json("status")]);
+    compare(&page, "health", &[json("health")]);
+    compare(&page, "backup", &[json("backup all.tar")]);
     service.write(
         "summer.yaml",
         "pools: [{ id: summer, catalog: [{ item_id: a, quantity: 1, weight: 1 }] }]",
@@ -293,6 +295,14 @@ fn what_is_told_of_files_is_as_documented() {
     let records: Vec<Value> = records.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     compare(&page, "wal cat", &records);
     let good = json("verify");
+    let backup = stopped.run("backup all.tar -o json").good();
+    compare(&page, "backup", &[backup.json()]);
+    let restore = |words: &str| {
+        let words = format!("restore all.tar {words} -o json");
+        let mut command = command(words.split_whitespace());
+        Run::new(command.current_dir(stopped.home.path()).output().unwrap()).good().json()
+    };
+    compare(&page, "restore", &[restore("--dry-run"), restore("--dir again")]);
     for name in ["wal.000", "secret.0"] {
         fs::write(stopped.directory().join(name), "none").unwrap();
     }

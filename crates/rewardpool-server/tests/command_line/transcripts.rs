@@ -76,8 +76,8 @@ fn looking() {
         ],
     );
     compare("looking", &text, &[]);
-    let status = transcript(|words| service.run(words), &["status", "status -o json"]);
-    compare("status", &status, &NO_NUMBERS);
+    let status = transcript(|words| service.run(words), &["status", "status -o json", "health"]);
+    compare("status", &status.replace(path_text(service.home.path()), "HOME"), &NO_NUMBERS);
 }
 
 #[test]

@@ -76,11 +76,9 @@ fn running(args: &DiffArgs, global: &Global, config: &Config) -> Result<Vec<Runn
 }
 
 /// 1 means that something differs, so a refusal of the service has another code here.
-fn not_compared(mut failure: Failure) -> Failure {
-    if let Failure::Told { code, .. } = &mut failure
-        && *code == exit::REFUSED
-    {
-        *code = exit::UNAVAILABLE;
+fn not_compared(failure: Failure) -> Failure {
+    if matches!(failure, Failure::Told { code: exit::REFUSED, .. }) {
+        return failure.with_code(exit::UNAVAILABLE);
     }
     failure
 }
