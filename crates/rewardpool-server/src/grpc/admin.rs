@@ -307,8 +307,10 @@ impl PoolAdmin for PoolAdminService {
         request: tonic::Request<v1::BackupRequest>,
     ) -> Result<Response<BackupStream>, Status> {
         let deadline = check::deadline(request.metadata());
-        let options = check::backup_options(*request.get_ref(), self.info.backup_secrets)?;
+        let rate = request.get_ref().bytes_per_second_max;
+        let options = check::backup_options(request.get_ref(), self.info.backup_secrets)?;
         let version = self.info.version;
-        Ok(Response::new(self.backups.begin(&self.edge, options, version, deadline).await?))
+        let stream = self.backups.begin(&self.edge, options, rate, version, deadline).await?;
+        Ok(Response::new(stream))
     }
 }
