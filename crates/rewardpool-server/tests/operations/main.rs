@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 mod health;
+mod manual;
 mod notify;
 mod service;
 mod systemd;
