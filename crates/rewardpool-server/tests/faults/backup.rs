@@ -68,21 +68,23 @@ fn a_backup_under_load_restores_to_a_prefix_with_all_that_was_acknowledged_befor
         if !report.is_good() {
             failures.push(format!("{format}/{storage}: the service itself: {report}"));
         }
-        let mut records = 0;
+        let (mut records, mut positions) = (0, 0);
         for taken in &taken {
             records += judge(taken, home.path(), &whole, &mut looked, &mut failures);
+            positions += judge_positions(taken, home.path(), &whole, &mut dice, &mut failures);
         }
         let last = taken.last().expect("some backups were taken");
         draw_from(home.path(), last, &setup, &runtime, &mut looked, &mut failures);
         println!(
-            "{format}/{storage}: {} backups with {records} records, of {} draws, {:.1} s",
+            "{format}/{storage}: {} backups with {records} records, {positions} of them restored \
+             to, of {} draws, {:.1} s",
             taken.len(),
             report.counts.acknowledged_draws,
             begun.elapsed().as_secs_f64()
         );
     }
     let count = u64::try_from(failures.len()).unwrap();
-    rewardpool_tally::record("T13 backups under load", 3 * backups, 3 * backups, count);
+    rewardpool_tally::record("T17 backups under load", 3 * backups, 3 * backups, count);
     assert!(failures.is_empty(), "SEED={seed}: {}", failures.join("\n"));
     looked.assert_at(&BY_EVERY_LOAD);
 }
@@ -92,6 +94,7 @@ struct Taken {
     name: String,
     /// What was asked for until it was made, and what was answered until it was begun.
     history: Vec<Event>,
+    has_history: bool,
     told: serde_json::Value,
 }
 
@@ -116,14 +119,15 @@ fn take_backups(
         }
         let before = setup.recorder.read().unwrap().len();
         let name = format!("backup-{turn}.tar");
-        let options = if turn % 2 == 0 { "" } else { "--history" };
+        let has_history = turn % 2 == 1;
+        let options = if has_history { "--history" } else { "" };
         let told = backup(options, &home.join(&name), &address);
         // What was answered while it was made may be in it or not; what was asked for later may not.
         let asked = |event: &Event| matches!(event.what, What::Invoke { .. });
         let mut history = setup.recorder.read().unwrap();
         let during = history.split_off(before).into_iter().filter(asked);
         history.extend(during);
-        taken.push(Taken { name, history, told });
+        taken.push(Taken { name, history, has_history, told });
     }
     assert!(service.stop().success(), "a clean stop");
     for client in clients {
@@ -140,7 +144,7 @@ fn judge(
     looked: &mut Looked,
     failures: &mut Vec<String>,
 ) -> u64 {
-    let Taken { name, history, told } = taken;
+    let Taken { name, history, told, .. } = taken;
     let (file, directory) = (home.join(name), home.join(format!("{name}.restored")));
     let restored = restore("", &file, &directory);
     let (first, last) = (number(told, "snapshot_lsn"), number(told, "last_lsn"));
@@ -184,6 +188,35 @@ fn judge(
         failures.push(format!("{name}: {report}"));
     }
     last - first
+}
+
+/// Restores a backup with history to records in the middle of it. Gives their number.
+fn judge_positions(
+    taken: &Taken,
+    home: &Path,
+    whole: &BTreeMap<u64, String>,
+    dice: &mut Dice,
+    failures: &mut Vec<String>,
+) -> u64 {
+    const POSITIONS: u64 = 6;
+    let (first, last) = (number(&taken.told, "snapshot_lsn"), number(&taken.told, "last_lsn"));
+    if !taken.has_history {
+        return 0;
+    }
+    for _ in 0..POSITIONS {
+        let lsn = first + dice.below(last - first + 1);
+        let directory = home.join("position");
+        let restored = restore(&format!("--to-lsn {lsn}"), &home.join(&taken.name), &directory);
+        let found = run("wal cat --dir", &[&directory]).expect(0).stdout;
+        let expected: String = whole.range(first + 1..=lsn).map(|(_, line)| &**line).collect();
+        let verified = run("verify -o json --dir", &[&directory]).expect(0).json();
+        let is_same = verified["state_sha256"] == restored["state_sha256"];
+        if found != expected.as_bytes() || number(&verified, "last_lsn") != lsn || !is_same {
+            failures.push(format!("{} does not restore to lsn {lsn}: {verified}", taken.name));
+        }
+        fs::remove_dir_all(directory).unwrap();
+    }
+    POSITIONS
 }
 
 /// Lets a service go on where a backup ends, and judges what it does with the generator of its own.
@@ -279,7 +312,7 @@ fn whichever_call_of_a_backup_fails_there_is_a_whole_file_or_none() {
     met = try_each_call(&shim, place.path(), &offline, &mut 0);
     runs += met;
     run("verify --dir", &[&copy]).expect(0);
-    rewardpool_tally::record("T13 each call of a backup", runs, runs, 0);
+    rewardpool_tally::record("T17 each call of a backup", runs, runs, 0);
     assert!(runs > 200, "too few calls: {runs}");
 }
 
@@ -439,7 +472,7 @@ fn a_killed_service_leaves_no_file_or_a_whole_one() {
         service = setup.start();
         fill_large(&setup, &service);
     }
-    rewardpool_tally::record("T13 services killed in a backup", ROUNDS, interrupted, 0);
+    rewardpool_tally::record("T17 services killed in a backup", ROUNDS, interrupted, 0);
     assert!(interrupted > 0, "each backup was faster than a kill");
 }
 
