@@ -6,9 +6,10 @@
 //! beginning, and judged with the history of the clients. Then the program meets faults at each call
 //! that it makes, and the service is killed and stopped in the middle. `BACKUPS` sets how many are
 //! made of each service.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
+use std::ops::Bound;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -38,6 +39,9 @@ const BACKUPS: u64 = 6;
 const DRAWS: u64 = 1500;
 /// The machine is busy with other tests, so a start may take long.
 const LIMITS: Limits = Limits { ready_within: PATIENCE, probability_min: 1e-6 };
+
+/// Why a result is not known to a backup.
+const WHILE_BACKED_UP: &str = "answered while or after the backup was made";
 
 /// A configuration that lets a backup have the secrets.
 pub(crate) fn open_config(format: &str, storage: &str) -> String {
@@ -92,7 +96,7 @@ fn a_backup_under_load_restores_to_a_prefix_with_all_that_was_acknowledged_befor
 /// A backup.
 struct Taken {
     name: String,
-    /// What was asked for until it was made, and what was answered until it was begun.
+    /// What was asked for until it was made, with what was answered until it was begun.
     history: Vec<Event>,
     has_history: bool,
     told: serde_json::Value,
@@ -122,11 +126,13 @@ fn take_backups(
         let has_history = turn % 2 == 1;
         let options = if has_history { "--history" } else { "" };
         let told = backup(options, &home.join(&name), &address);
-        // What was answered while it was made may be in it or not; what was asked for later may not.
-        let asked = |event: &Event| matches!(event.what, What::Invoke { .. });
+        // What was answered while it was made may be in it or not.
         let mut history = setup.recorder.read().unwrap();
-        let during = history.split_off(before).into_iter().filter(asked);
-        history.extend(during);
+        for event in &mut history[before..] {
+            if let What::Ok { op, .. } | What::Fail { op, .. } = &event.what {
+                event.what = What::Info { op: op.clone(), why: WHILE_BACKED_UP.to_owned() };
+            }
+        }
         taken.push(Taken { name, history, has_history, told });
     }
     assert!(service.stop().success(), "a clean stop");
@@ -157,7 +163,7 @@ fn judge(
 
     // Each record is there, byte by byte, and nothing else.
     let found = run("wal cat --dir", &[&directory]).expect(0).stdout;
-    let expected: String = whole.range(first + 1..=last).map(|(_, line)| &**line).collect();
+    let expected = between(whole, first, last);
     assert_eq!(expected.lines().count() as u64, last - first, "the archive kept the whole log");
     if found != expected.as_bytes() {
         failures.push(format!("{name}: its records are not those of the log"));
@@ -208,7 +214,7 @@ fn judge_positions(
         let directory = home.join("position");
         let restored = restore(&format!("--to-lsn {lsn}"), &home.join(&taken.name), &directory);
         let found = run("wal cat --dir", &[&directory]).expect(0).stdout;
-        let expected: String = whole.range(first + 1..=lsn).map(|(_, line)| &**line).collect();
+        let expected = between(whole, first, lsn);
         let verified = run("verify -o json --dir", &[&directory]).expect(0).json();
         let is_same = verified["state_sha256"] == restored["state_sha256"];
         if found != expected.as_bytes() || number(&verified, "last_lsn") != lsn || !is_same {
@@ -228,7 +234,29 @@ fn draw_from(
     looked: &mut Looked,
     failures: &mut Vec<String>,
 ) {
+    // The restored service knows nothing of what came after the backup: its past ends there, as by a
+    // kill.
     let recorder = Arc::new(Recorder::create(&home.join("restored.jsonl")).unwrap());
+    let mut waiting = BTreeSet::new();
+    for event in &taken.history {
+        match &event.what {
+            What::Invoke { op, .. } => drop(waiting.insert(op)),
+            What::Ok { op, .. } | What::Fail { op, .. } | What::Info { op, .. } => {
+                waiting.remove(op);
+            }
+            What::Spawn
+            | What::Ready { .. }
+            | What::Kill
+            | What::Terminate
+            | What::Exit { .. }
+            | What::Fault { .. } => {}
+        }
+        recorder.record(event.what.clone());
+    }
+    recorder.record(What::Kill);
+    for op in waiting {
+        recorder.record(What::Info { op: op.clone(), why: WHILE_BACKED_UP.to_owned() });
+    }
     let data = home.join(format!("{}.restored", taken.name));
     let setup = Setup { data, recorder, ..setup.clone() };
     let service = setup.start();
@@ -265,6 +293,12 @@ fn lines(text: &str) -> BTreeMap<u64, String> {
         number(&record, "lsn")
     };
     text.split_inclusive('\n').map(|line| (lsn(line), line.to_owned())).collect()
+}
+
+/// The records behind a position, up to another.
+fn between(lines: &BTreeMap<u64, String>, first: u64, last: u64) -> String {
+    let range = (Bound::Excluded(first), Bound::Included(last));
+    lines.range(range).map(|(_, line)| &**line).collect()
 }
 
 /// A service with a few segments of draws, and nobody who draws any more.
