@@ -266,6 +266,24 @@ mod tests {
         assert_eq!(files(place.path()).unwrap(), ["data"]);
     }
 
+    /// Root restores for the user that the service runs as.
+    #[test]
+    fn files_belong_to_the_owner_of_the_directory() {
+        const USER: u32 = 65_532;
+        let (_place, path) = place();
+        fs::create_dir(&path).unwrap();
+        let may_chown = chown(&path, Some(USER), Some(USER)).is_ok();
+        let directory = RestoreDirectory::create(&path).unwrap();
+        fill(&directory);
+        directory.publish().unwrap();
+        is_filled(&path);
+        let owner = path.metadata().unwrap().uid();
+        assert_eq!(owner == USER, may_chown, "without the right it is this user's");
+        for name in files(&path).unwrap() {
+            assert_eq!(path.join(&name).metadata().unwrap().uid(), owner, "{name}");
+        }
+    }
+
     #[test]
     fn what_is_given_up_leaves_nothing_and_what_was_killed_is_removed() {
         let (place, path) = place();

@@ -2,6 +2,7 @@
 //! newest snapshot plus the closed segments after it gives the next one. The writer never stops
 //! for it, and every snapshot proves that the log before it can be recovered.
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
 use rewardpool_core::state::State;
@@ -77,8 +78,10 @@ impl Compactor {
             return true;
         }
         let begun = stopwatch();
-        let made = self.compact(newest.number);
-        self.progress.attempt_ended(made.is_ok(), begun.elapsed());
+        let made = self.compact(newest.number, begun);
+        if made.is_err() {
+            self.progress.attempt_ended(false, begun.elapsed());
+        }
         match made {
             Ok(()) => self.waiting_bytes = 0,
             Err(EngineError::Log(error)) if error.is_out_of_space() => {
@@ -99,7 +102,7 @@ impl Compactor {
         true
     }
 
-    fn compact(&self, last: SegmentNumber) -> Result<(), EngineError> {
+    fn compact(&self, last: SegmentNumber, begun: Instant) -> Result<(), EngineError> {
         let because = "the service has it open";
         let file = "POOL".to_owned();
         let reader = LogReader::open(Arc::clone(&self.storage))?
@@ -112,6 +115,8 @@ impl Compactor {
             next_segment: last.next(),
         };
         let taken = publish_snapshot(self.storage.as_ref(), &recovered.state, next)?;
+        // Counted before anybody who waits for it hears of it.
+        self.progress.attempt_ended(true, begun.elapsed());
         finish_snapshot(&self.storage, taken, &self.progress)
     }
 }

@@ -337,7 +337,9 @@ impl Started {
         registry: Arc<PoolRegistry>,
         progress: Arc<Progress>,
     ) -> Writer {
-        let mut encoder = Encoder::new(config.format);
+        // Of the last segment, which a full disk leaves as it was configured before.
+        let format = Format::from_id(self.log.format()).expect("the start knows the format");
+        let mut encoder = Encoder::new(format);
         encoder.begin(self.state.next_lsn());
         let statistics = Arc::new(Statistics::default());
         statistics.stand(Standing {
@@ -371,12 +373,14 @@ impl Started {
     }
 }
 
-/// A directory that was recovered or set up; its last segment has no record yet.
+/// A directory that was recovered or set up.
 struct TakenUp {
     state: State,
     log: Appender,
     generators: Vec<Generator>,
     report: RecoveryReport,
+    /// Whether the last segment has no record yet.
+    is_new_segment: bool,
 }
 
 /// Recovers the log or sets it up, and makes what was read durable again before anybody sees it.
@@ -386,15 +390,18 @@ pub(crate) fn start(
     progress: &Progress,
     origin: Origin,
 ) -> Result<Started, EngineError> {
-    let TakenUp { mut state, mut log, generators, report } =
+    let TakenUp { mut state, mut log, generators, report, is_new_segment } =
         match LogReader::open(Arc::clone(storage))? {
             Some(reader) => take_up(storage, config, &reader, progress, origin.now)?,
             None => set_up(storage, config, progress, origin.uuid)?,
         };
-    let record = first_record(progress.newest_snapshot());
-    let time_ms = state.time_ms().max(origin.now.wall_ms);
-    let payload = encode_and_apply(config.format, &record, &mut state, time_ms)?;
-    let committed = log.append(&payload, 1, time_ms)?;
+    if is_new_segment {
+        let record = first_record(progress.newest_snapshot());
+        let time_ms = state.time_ms().max(origin.now.wall_ms);
+        let payload = encode_and_apply(config.format, &record, &mut state, time_ms)?;
+        log.append(&payload, 1, time_ms)?;
+    }
+    let committed = log.committed();
     state.activate();
     Ok(Started { state, log, generators, committed, report })
 }
@@ -417,11 +424,12 @@ fn set_up(
     identity.publish(storage.as_ref())?;
     progress.snapshot_taken(taken, vec![0], &[]);
     let report = RecoveryReport { fresh: true, ..RecoveryReport::default() };
-    Ok(TakenUp { state, log, generators: Vec::new(), report })
+    Ok(TakenUp { state, log, generators: Vec::new(), report, is_new_segment: true })
 }
 
 /// Recovers a log. What was read may be in memory only (see [`Appender::resume`]), so it is
-/// written again, and the log goes on in a new segment from a new snapshot.
+/// written again, and the log goes on in a new segment from a new snapshot. On a full disk it goes on
+/// without: in the segment that it ends with, or from the snapshot that there is.
 fn take_up(
     storage: &Arc<dyn Storage>,
     config: &EngineConfig,
@@ -437,23 +445,44 @@ fn take_up(
     }
     let rewardpool_wal::Replayed { tail, spans, .. } = recovered.replayed;
     progress.segments_found(spans);
+    let is_covered = |lsn: &u64| *lsn <= recovered.snapshot.lsn;
+    let snapshots = reader.snapshots().iter().copied().filter(is_covered).collect();
+    progress.snapshot_taken(recovered.snapshot, snapshots, &[]);
     let format = Format::from_id(tail.format()).expect("the recovery knows the format");
     remove_leftovers(storage.as_ref())?;
     let mut log = Appender::resume(Arc::clone(storage), tail)?;
+    let prepared = Prepared::create(Arc::clone(storage), config.segment_bytes);
+    let Some(prepared) = unless_full(prepared.map_err(EngineError::from))? else {
+        tracing::error!(
+            "the disk is full: draws are served as long as the last segment has room, and reads"
+        );
+        return Ok(TakenUp { state, log, generators, report, is_new_segment: false });
+    };
     let next_segment = log.position().segment.next();
     let record = Record::Rotate { next_segment: next_segment.0, digest: state.digest() };
     let time_ms = state.time_ms().max(now.wall_ms);
     let payload = encode_and_apply(format, &record, &mut state, time_ms)?;
-    let prepared = Prepared::create(Arc::clone(storage), config.segment_bytes)?;
     let (used_bytes, span) =
         (log.used_bytes() as u64, begun(&prepared, next_segment, state.next_lsn().number()));
     log.rotate(prepared, config.format.id(), &payload, time_ms)?;
     progress.segment_begun(used_bytes, span);
     let (identity, chain) = (reader.identity(), log.position().chain);
     let place = SnapshotPlace { identity, chain, next_segment };
-    let taken = publish_snapshot(storage.as_ref(), &state, place)?;
-    finish_snapshot(storage, taken, progress)?;
-    Ok(TakenUp { state, log, generators, report })
+    let taken = publish_snapshot(storage.as_ref(), &state, place);
+    if let Some(taken) = unless_full(taken)? {
+        finish_snapshot(storage, taken, progress)?;
+    } else {
+        tracing::error!("the disk is full: the next start will read more than it needs to");
+    }
+    Ok(TakenUp { state, log, generators, report, is_new_segment: true })
+}
+
+/// What was made, or `None` when the disk is full.
+fn unless_full<T>(made: Result<T, EngineError>) -> Result<Option<T>, EngineError> {
+    match made {
+        Err(error) if error.is_out_of_space() => Ok(None),
+        made => made.map(Some),
+    }
 }
 
 /// A segment that is about to be written.

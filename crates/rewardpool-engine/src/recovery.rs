@@ -14,6 +14,7 @@ use rewardpool_wal::{
 };
 
 use crate::error::{EngineError, SNAPSHOT_BODY};
+use crate::progress::SnapshotTaken;
 use crate::secrets::load_all;
 
 /// Where the format stands in the header of a segment, and in that of a batch.
@@ -47,6 +48,8 @@ pub struct RecoveryReport {
 
 pub(crate) struct Recovered {
     pub(crate) state: State,
+    /// The snapshot that was loaded.
+    pub(crate) snapshot: SnapshotTaken,
     pub(crate) replayed: Replayed,
     pub(crate) report: RecoveryReport,
 }
@@ -74,7 +77,13 @@ pub(crate) fn recover(
         last_request_id: state.last_request_id(),
         duration: Duration::ZERO,
     };
-    Ok(Recovered { state, replayed, report })
+    let snapshot = SnapshotTaken {
+        lsn: snapshot.header.lsn,
+        file: snapshot_name(snapshot.header.lsn),
+        bytes: SnapshotFile::file_bytes(snapshot.body()),
+        sha256: snapshot.sha256,
+    };
+    Ok(Recovered { state, snapshot, replayed, report })
 }
 
 /// Everything that a start reads, and may refuse, before it writes anything.

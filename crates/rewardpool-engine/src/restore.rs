@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use rewardpool_core::format::{Decoder, Encoder};
 use rewardpool_core::generator::StreamStart;
-use rewardpool_core::ids::{Lsn, RequestId};
-use rewardpool_core::record::Record;
+use rewardpool_core::ids::{Lsn, Outcome, RequestId};
 use rewardpool_core::state::State;
 use rewardpool_wal::storage::{BulkStorage, Storage};
 use rewardpool_wal::{
@@ -152,7 +151,15 @@ impl Restore<'_> {
         }
         let headers = headers(self.log.as_ref(), &reader, first.header.next_segment)?;
         target.begin(&first, &headers[0])?;
-        let mut walk = Walk { reader: &reader, headers, state, target, records: 0, segments: 1 };
+        let mut walk = Walk {
+            reader: &reader,
+            headers,
+            state,
+            target,
+            outcomes: Vec::new(),
+            records: 0,
+            segments: 1,
+        };
         let chain = walk.run(&first.header, self.until)?;
         let Walk { state, records, segments, .. } = walk;
         if let Until::Lsn(wanted) = self.until
@@ -275,6 +282,7 @@ struct Walk<'a> {
     headers: Vec<SegmentHeader>,
     state: State,
     target: &'a mut dyn Target,
+    outcomes: Vec<Outcome>,
     records: u64,
     segments: u32,
 }
@@ -312,20 +320,11 @@ impl Walk<'_> {
             self.first_records(header, batch, u32::try_from(count).expect("below the whole"))?;
             return Err(Stop::Reached);
         }
-        let mut next = None;
-        apply_batch(
-            &mut self.state,
-            header,
-            batch,
-            &mut Vec::new(),
-            &mut Some(&mut |_, _, (_, record), _| {
-                if let Record::Rotate { next_segment, .. } = record {
-                    next = Some(SegmentNumber(*next_segment));
-                }
-                Ok(())
-            }),
-        )?;
-        let next = next.and_then(|next| self.headers.iter().find(|header| header.number == next));
+        apply_batch(&mut self.state, header, batch, &mut self.outcomes, &mut None)?;
+        // What closes a segment is announced by the header of the next one.
+        let (number, first_lsn) = (header.number.next(), self.state.last_lsn() + 1);
+        let is_next = |next: &&SegmentHeader| (next.number, next.first_lsn) == (number, first_lsn);
+        let next = self.headers.iter().find(is_next);
         self.target.batch(batch, next)?;
         let lsn = self.state.last_lsn();
         if self.reader.snapshots().binary_search(&lsn).is_ok() {

@@ -82,12 +82,23 @@ pub(crate) fn schedule_this_thread(wanted: Scheduling) -> Scheduled {
     }
 }
 
-/// Threads that this one starts are ordinary ones.
+/// `struct sched_param` of the kernel, which is shorter than that of some C libraries.
+#[repr(C)]
+struct SchedParam {
+    sched_priority: libc::c_int,
+}
+
+/// Threads that this one starts are ordinary ones. The kernel is asked itself, because the function
+/// of this name in musl, with which static programs are built, always fails.
 fn become_first() -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: PRIORITY };
+    let parameters = SchedParam { sched_priority: PRIORITY };
     let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
-    // SAFETY: 0 is the calling thread, and the parameters live until the call returns.
-    let result = unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) };
+    let this_thread: libc::pid_t = 0;
+    // SAFETY: the call takes a thread, a policy and a pointer to parameters of the kernel's layout,
+    // which live until it returns.
+    let result = unsafe {
+        libc::syscall(libc::SYS_sched_setscheduler, this_thread, policy, &raw const parameters)
+    };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -193,9 +193,11 @@ impl Writer {
         if is_on(Mutant::AnswerAndWriteLater) {
             self.write_batch()?;
         }
-        let payload = self.closing_payload(&Record::Closed(self.state.digest()))?;
-        self.committed = self.log.close(&payload, self.time_ms)?;
-        self.stand();
+        if self.log.has_room_to_close() {
+            let payload = self.closing_payload(&Record::Closed(self.state.digest()))?;
+            self.committed = self.log.close(&payload, self.time_ms)?;
+            self.stand();
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod grpc;
 pub mod listen;
 pub mod log_ring;
 mod metrics;
+mod notify;
 pub mod privacy;
 pub mod security;
 pub mod serve;

@@ -45,6 +45,7 @@ use crate::grpc::{
 use crate::listen;
 use crate::log_ring::LogRing;
 use crate::metrics::{Endpoint, Subject};
+use crate::notify;
 use crate::security::{Security, SecurityError};
 
 /// How long one step of the start may take in the engine.
@@ -365,7 +366,9 @@ impl Service {
         let Some(socket) = grpc else {
             tracing::info!("ready without a gRPC server");
             self.is_ready.store(true, Ordering::Relaxed);
+            notify::tell(notify::State::Ready);
             stop.await;
+            notify::tell(notify::State::Stopping);
             self.is_ready.store(false, Ordering::Relaxed);
             return Ok(());
         };
@@ -389,8 +392,11 @@ impl Service {
         let stop = async {
             self.is_ready.store(true, Ordering::Relaxed);
             self.tell(addresses);
+            // Connections wait in the listener's queue already.
+            notify::tell(notify::State::Ready);
             stop.await;
             tracing::info!("stopping");
+            notify::tell(notify::State::Stopping);
             self.is_ready.store(false, Ordering::Relaxed);
             set_health(&health, ServingStatus::NotServing).await;
             stopping.send_replace(true);

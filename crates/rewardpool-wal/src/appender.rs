@@ -147,6 +147,12 @@ impl Appender {
         })
     }
 
+    /// Proof that all of the log is on the disk, as it is between two batches: each of the ways to get
+    /// here ends with a sync.
+    pub fn committed(&self) -> Committed {
+        Committed { last_lsn: self.last_lsn }
+    }
+
     /// Where the log stands.
     pub fn position(&self) -> Position {
         Position { lsn: self.last_lsn, chain: self.chain, segment: self.segment.number }
@@ -184,6 +190,12 @@ impl Appender {
     pub fn append(&mut self, payload: &[u8], count: u32, time_ms: u64) -> Result<Committed, Error> {
         assert!(payload.len() <= self.payload_room(), "room was made sure of before");
         self.write(&self.header(count, time_ms), payload)
+    }
+
+    /// Whether there is room for the last batch of a clean stop, beside that for a rotation. There is
+    /// none after a clean stop behind which the log could not grow: it still ends with that batch.
+    pub fn has_room_to_close(&self) -> bool {
+        self.segment.bytes - self.segment.offset >= CLOSING_BYTES
     }
 
     /// Writes the last batch of a clean stop, into the room that is kept for it.

@@ -168,3 +168,53 @@ fn a_full_disk_is_survived() {
         assert_eq!(stored(&config.directory), before);
     }
 }
+
+/// Regression: a service that was stopped did not start again on a full disk, because a start begins a
+/// new segment.
+#[test]
+fn a_start_on_a_full_disk_serves_what_there_is_room_for() {
+    for (format, storage) in
+        [(Format::Json, StorageKind::File), (Format::Binary, StorageKind::Mmap)]
+    {
+        let Some(mount) = Mount::new() else { return };
+        let ballast = mount.path().join("ballast");
+        let plain = config(&mount.path().join("data"), format, storage);
+        let config = EngineConfig { segment_bytes: 32 << 10, ..plain };
+        // Whoever changes the format gets it with the next segment.
+        let other = EngineConfig { format: Format::StringLine, ..config.clone() };
+        let engine = Engine::open(&config).unwrap();
+        let items = [("gold", 1, 500), ("rock", 9, -1)];
+        engine.handle().create_pool(new_pool("summer", &items), PATIENCE).unwrap();
+        engine.stop().unwrap();
+        let mut last = 0;
+        for turn in 0..6 {
+            let engine = Engine::open(&config).unwrap();
+            last = resume(&engine.handle(), last);
+            engine.stop().unwrap();
+            fill(&ballast);
+            let (mut drawn, before) = (false, last);
+            // Several times in a row, because what a stop writes must not use up the last room.
+            for start in 0..4 {
+                let engine = Engine::open(if start % 2 == 0 { &other } else { &config }).unwrap();
+                let handle = engine.handle();
+                assert_eq!(engine.recovery().last_request_id, last, "turn {turn}, start {start}");
+                last = draw_until_full(&handle, last);
+                drawn |= last > before;
+                refuse_without_effect(&handle, last);
+                snapshot_is_refused(&handle);
+                engine.stop().unwrap();
+                inspect::verify(&config.directory).unwrap();
+            }
+            assert!(drawn, "the last segment had room, and nothing was drawn");
+            fs::remove_file(&ballast).unwrap();
+        }
+        let before = stored(&config.directory);
+        let engine = Engine::open(&config).unwrap();
+        let handle = engine.handle();
+        resume(&handle, last);
+        handle.take_snapshot(PATIENCE).unwrap();
+        engine.stop().unwrap();
+        assert_ne!(stored(&config.directory), before);
+        inspect::verify(&config.directory).unwrap();
+    }
+}

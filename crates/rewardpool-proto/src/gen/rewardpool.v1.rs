@@ -735,6 +735,9 @@ pub struct BackupRequest {
     /// Whether it holds the secrets of the pools.
     #[prost(enumeration = "BackupSecrets", tag = "2")]
     pub secrets: i32,
+    /// At most so many bytes a second, so that the service has time for draws. Default 64000000.
+    #[prost(uint64, tag = "3")]
+    pub bytes_per_second_max: u64,
 }
 /// A part of a backup. The first one tells what comes; the data of all of them, one after another, is
 /// the archive.

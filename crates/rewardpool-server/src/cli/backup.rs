@@ -63,6 +63,10 @@ pub(crate) struct BackupArgs {
         hide_possible_values = true
     )]
     secrets: Secrets,
+    /// Take at most so many megabytes a second from the service, so that it has time for draws; 0 is
+    /// as fast as it goes
+    #[arg(long, value_name = "MB", default_value_t = 64)]
+    max_rate: u32,
     /// Replace the file if it exists
     #[arg(long)]
     force: bool,
@@ -192,7 +196,12 @@ fn from_service(args: &BackupArgs, address: &Address, out: &mut dyn Write) -> Re
         Secrets::Require => v1::BackupSecrets::Required,
         Secrets::Omit => v1::BackupSecrets::Omitted,
     };
-    let request = v1::BackupRequest { history: args.history, secrets: secrets.into() };
+    let bytes_per_second_max = match args.max_rate {
+        0 => u64::MAX,
+        megabytes => u64::from(megabytes) * 1_000_000,
+    };
+    let secrets = secrets.into();
+    let request = v1::BackupRequest { history: args.history, secrets, bytes_per_second_max };
     with_service(address, async |service| {
         let answer = service.admin().backup(request).await.map_err(|status| refused(&status))?;
         receive(answer.into_inner(), args, out).await

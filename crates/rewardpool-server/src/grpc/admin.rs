@@ -346,9 +346,10 @@ impl PoolAdmin for PoolAdminService {
     ) -> Result<Response<BackupStream>, Status> {
         let caller = self.edge.caller(&request)?;
         let deadline = check::deadline(request.metadata());
-        let options = check::backup_options(*request.get_ref(), self.info.backup_secrets)?;
+        let rate = request.get_ref().bytes_per_second_max;
+        let options = check::backup_options(request.get_ref(), self.info.backup_secrets)?;
         let version = self.info.version;
-        let begun = self.backups.begin(&self.edge, options, version, deadline).await;
+        let begun = self.backups.begin(&self.edge, options, rate, version, deadline).await;
         // It takes the whole log away, perhaps with the secrets of the pools.
         let action = Action { what: "backup begun", ..Action::default() };
         let lsn = self.edge.mailbox.handle.durable_lsn();

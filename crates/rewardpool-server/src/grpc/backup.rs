@@ -26,6 +26,10 @@ const BACKUPS_MAX: usize = 2;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How long a call without a deadline waits for the position where the log ends.
 const POSITION_PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of a second if the client does not say: a tenth of what a processor can read and hash.
+const BYTES_PER_SECOND: u64 = 64_000_000;
+/// What a backup that was held up may make good at once.
+const CATCH_UP: Duration = Duration::from_millis(50);
 /// Parts that are read ahead of the client.
 const PARTS_AHEAD: usize = 4;
 /// Bytes of a part.
@@ -50,6 +54,7 @@ impl Backups {
         &self,
         edge: &Edge,
         options: BackupOptions,
+        bytes_per_second_max: u64,
         version: &'static str,
         deadline: Option<Instant>,
     ) -> Result<BackupStream, Fault> {
@@ -72,7 +77,8 @@ impl Backups {
         let (sender, receiver) = mpsc::channel(PARTS_AHEAD + 1);
         let last = sender.clone().try_reserve_owned().expect("the channel is empty");
         let stopping = edge.stopping.clone();
-        let taker = Taker { sender, stopping, part: Vec::with_capacity(PART_BYTES) };
+        let pace = Pace::new(bytes_per_second_max);
+        let taker = Taker { sender, stopping, pace, part: Vec::with_capacity(PART_BYTES) };
         let stream = move || stream(archive, taker, last, permit);
         // Nobody waits for it: it ends with its client.
         drop(tokio::task::spawn_blocking(stream));
@@ -148,6 +154,7 @@ fn status(error: &WriteError<Interruption>) -> Status {
 struct Taker {
     sender: Sender<Part>,
     stopping: watch::Receiver<bool>,
+    pace: Pace,
     part: Vec<u8>,
 }
 
@@ -157,11 +164,25 @@ impl Taker {
             let (first, rest) = bytes.split_at(PART_BYTES - self.part.len());
             self.part.extend_from_slice(first);
             let part = std::mem::replace(&mut self.part, Vec::with_capacity(PART_BYTES));
+            self.keep_pace()?;
             self.send(v1::BackupChunk { start: None, data: part.into() })?;
             bytes = rest;
         }
         self.part.extend_from_slice(bytes);
         Ok(())
+    }
+
+    /// Waits until the next part is due.
+    fn keep_pace(&mut self) -> Result<(), Interruption> {
+        let patience = self.pace.next_in(Instant::now());
+        if patience.is_zero() {
+            return Ok(());
+        }
+        let stopped = async {
+            // A sender that is gone has stopped, too.
+            drop(self.stopping.wait_for(|stopping| *stopping).await);
+        };
+        wait(stopped, patience).map_or(Ok(()), |()| Err(Interruption::Stopping))
     }
 
     fn send(&mut self, chunk: v1::BackupChunk) -> Result<(), Interruption> {
@@ -175,6 +196,31 @@ impl Taker {
         };
         wait(place, PATIENCE).unwrap_or(Err(Interruption::ClientStuck))?.send(Ok(chunk));
         Ok(())
+    }
+}
+
+/// Spreads the parts over time.
+struct Pace {
+    /// How long a part takes at least.
+    interval: Duration,
+    /// When the next part is due.
+    due: Instant,
+}
+
+impl Pace {
+    fn new(bytes_per_second_max: u64) -> Self {
+        let rate = if bytes_per_second_max == 0 { BYTES_PER_SECOND } else { bytes_per_second_max };
+        let part_bytes = u64::try_from(PART_BYTES).expect("a part is short");
+        let interval = Duration::from_nanos(part_bytes * 1_000_000_000 / rate);
+        Self { interval, due: Instant::now() }
+    }
+
+    /// How long the next part has to wait.
+    fn next_in(&mut self, now: Instant) -> Duration {
+        let earliest = now.checked_sub(CATCH_UP).unwrap_or(now);
+        let patience = self.due.saturating_duration_since(now);
+        self.due = self.due.max(earliest) + self.interval;
+        patience
     }
 }
 
@@ -202,5 +248,43 @@ struct Unpark(Thread);
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_spread_and_what_was_held_up_is_made_good_in_part() {
+        let begun = Instant::now();
+        // A part a millisecond.
+        let mut pace = Pace::new(PART_BYTES as u64 * 1000);
+        pace.due = begun;
+        let mut now = begun;
+        for _ in 0..100 {
+            now += pace.next_in(now);
+        }
+        assert_eq!(now - begun, Duration::from_millis(99));
+        // Held up for a second: fifty parts follow at once, and not a thousand.
+        now += Duration::from_secs(1);
+        let at_once = (0..1000).filter(|_| pace.next_in(now).is_zero()).count();
+        assert!((50..=52).contains(&at_once), "{at_once}");
+        assert_eq!(Pace::new(u64::MAX).interval, Duration::ZERO);
+        assert_eq!(Pace::new(0).interval, Pace::new(BYTES_PER_SECOND).interval);
+    }
+
+    /// A waiting thread hears of what it waits for at once, and gives up in time.
+    #[test]
+    fn a_thread_waits_for_a_future() {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let send = move || sender.try_send(7).unwrap();
+        let thread = thread::Builder::new().name("sender".to_owned()).spawn(send).unwrap();
+        assert_eq!(wait(receiver.recv(), Duration::from_secs(30)), Some(Some(7)));
+        thread.join().unwrap();
+        let begun = Instant::now();
+        let patience = Duration::from_millis(20);
+        assert_eq!(wait(std::future::pending::<()>(), patience), None);
+        assert!(begun.elapsed() >= patience);
     }
 }

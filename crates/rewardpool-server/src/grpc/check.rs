@@ -160,7 +160,7 @@ pub(super) fn backlog(lines: u32) -> Result<usize, Fault> {
 
 /// What a backup should hold, and may.
 pub(super) fn backup_options(
-    request: v1::BackupRequest,
+    request: &v1::BackupRequest,
     may_have_secrets: bool,
 ) -> Result<BackupOptions, Fault> {
     let secrets = match v1::BackupSecrets::try_from(request.secrets) {

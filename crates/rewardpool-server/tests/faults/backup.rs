@@ -6,9 +6,10 @@
 //! beginning, and judged with the history of the clients. Then the program meets faults at each call
 //! that it makes, and the service is killed and stopped in the middle. `BACKUPS` sets how many are
 //! made of each service.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
+use std::ops::Bound;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -39,6 +40,9 @@ const DRAWS: u64 = 1500;
 /// The machine is busy with other tests, so a start may take long.
 const LIMITS: Limits = Limits { ready_within: PATIENCE, probability_min: 1e-6 };
 
+/// Why a result is not known to a backup.
+const WHILE_BACKED_UP: &str = "answered while or after the backup was made";
+
 /// A configuration that lets a backup have the secrets.
 pub(crate) fn open_config(format: &str, storage: &str) -> String {
     format!("{}grpc: {{ backup_secrets: true }}\n", config(format, storage))
@@ -68,21 +72,23 @@ fn a_backup_under_load_restores_to_a_prefix_with_all_that_was_acknowledged_befor
         if !report.is_good() {
             failures.push(format!("{format}/{storage}: the service itself: {report}"));
         }
-        let mut records = 0;
+        let (mut records, mut positions) = (0, 0);
         for taken in &taken {
             records += judge(taken, home.path(), &whole, &mut looked, &mut failures);
+            positions += judge_positions(taken, home.path(), &whole, &mut dice, &mut failures);
         }
         let last = taken.last().expect("some backups were taken");
         draw_from(home.path(), last, &setup, &runtime, &mut looked, &mut failures);
         println!(
-            "{format}/{storage}: {} backups with {records} records, of {} draws, {:.1} s",
+            "{format}/{storage}: {} backups with {records} records, {positions} of them restored \
+             to, of {} draws, {:.1} s",
             taken.len(),
             report.counts.acknowledged_draws,
             begun.elapsed().as_secs_f64()
         );
     }
     let count = u64::try_from(failures.len()).unwrap();
-    rewardpool_tally::record("T13 backups under load", 3 * backups, 3 * backups, count);
+    rewardpool_tally::record("T17 backups under load", 3 * backups, 3 * backups, count);
     assert!(failures.is_empty(), "SEED={seed}: {}", failures.join("\n"));
     looked.assert_at(&BY_EVERY_LOAD);
 }
@@ -90,8 +96,9 @@ fn a_backup_under_load_restores_to_a_prefix_with_all_that_was_acknowledged_befor
 /// A backup.
 struct Taken {
     name: String,
-    /// What was asked for until it was made, and what was answered until it was begun.
+    /// What was asked for until it was made, with what was answered until it was begun.
     history: Vec<Event>,
+    has_history: bool,
     told: serde_json::Value,
 }
 
@@ -116,14 +123,17 @@ fn take_backups(
         }
         let before = setup.recorder.read().unwrap().len();
         let name = format!("backup-{turn}.tar");
-        let options = if turn % 2 == 0 { "" } else { "--history" };
+        let has_history = turn % 2 == 1;
+        let options = if has_history { "--history" } else { "" };
         let told = backup(options, &home.join(&name), &address);
-        // What was answered while it was made may be in it or not; what was asked for later may not.
-        let asked = |event: &Event| matches!(event.what, What::Invoke { .. });
+        // What was answered while it was made may be in it or not.
         let mut history = setup.recorder.read().unwrap();
-        let during = history.split_off(before).into_iter().filter(asked);
-        history.extend(during);
-        taken.push(Taken { name, history, told });
+        for event in &mut history[before..] {
+            if let What::Ok { op, .. } | What::Fail { op, .. } = &event.what {
+                event.what = What::Info { op: op.clone(), why: WHILE_BACKED_UP.to_owned() };
+            }
+        }
+        taken.push(Taken { name, history, has_history, told });
     }
     assert!(service.stop().success(), "a clean stop");
     for client in clients {
@@ -140,7 +150,7 @@ fn judge(
     looked: &mut Looked,
     failures: &mut Vec<String>,
 ) -> u64 {
-    let Taken { name, history, told } = taken;
+    let Taken { name, history, told, .. } = taken;
     let (file, directory) = (home.join(name), home.join(format!("{name}.restored")));
     let restored = restore("", &file, &directory);
     let (first, last) = (number(told, "snapshot_lsn"), number(told, "last_lsn"));
@@ -153,7 +163,7 @@ fn judge(
 
     // Each record is there, byte by byte, and nothing else.
     let found = run("wal cat --dir", &[&directory]).expect(0).stdout;
-    let expected: String = whole.range(first + 1..=last).map(|(_, line)| &**line).collect();
+    let expected = between(whole, first, last);
     assert_eq!(expected.lines().count() as u64, last - first, "the archive kept the whole log");
     if found != expected.as_bytes() {
         failures.push(format!("{name}: its records are not those of the log"));
@@ -186,6 +196,35 @@ fn judge(
     last - first
 }
 
+/// Restores a backup with history to records in the middle of it. Gives their number.
+fn judge_positions(
+    taken: &Taken,
+    home: &Path,
+    whole: &BTreeMap<u64, String>,
+    dice: &mut Dice,
+    failures: &mut Vec<String>,
+) -> u64 {
+    const POSITIONS: u64 = 6;
+    let (first, last) = (number(&taken.told, "snapshot_lsn"), number(&taken.told, "last_lsn"));
+    if !taken.has_history {
+        return 0;
+    }
+    for _ in 0..POSITIONS {
+        let lsn = first + dice.below(last - first + 1);
+        let directory = home.join("position");
+        let restored = restore(&format!("--to-lsn {lsn}"), &home.join(&taken.name), &directory);
+        let found = run("wal cat --dir", &[&directory]).expect(0).stdout;
+        let expected = between(whole, first, lsn);
+        let verified = run("verify -o json --dir", &[&directory]).expect(0).json();
+        let is_same = verified["state_sha256"] == restored["state_sha256"];
+        if found != expected.as_bytes() || number(&verified, "last_lsn") != lsn || !is_same {
+            failures.push(format!("{} does not restore to lsn {lsn}: {verified}", taken.name));
+        }
+        fs::remove_dir_all(directory).unwrap();
+    }
+    POSITIONS
+}
+
 /// Lets a service go on where a backup ends, and judges what it does with the generator of its own.
 fn draw_from(
     home: &Path,
@@ -195,7 +234,29 @@ fn draw_from(
     looked: &mut Looked,
     failures: &mut Vec<String>,
 ) {
+    // The restored service knows nothing of what came after the backup: its past ends there, as by a
+    // kill.
     let recorder = Arc::new(Recorder::create(&home.join("restored.jsonl")).unwrap());
+    let mut waiting = BTreeSet::new();
+    for event in &taken.history {
+        match &event.what {
+            What::Invoke { op, .. } => drop(waiting.insert(op)),
+            What::Ok { op, .. } | What::Fail { op, .. } | What::Info { op, .. } => {
+                waiting.remove(op);
+            }
+            What::Spawn
+            | What::Ready { .. }
+            | What::Kill
+            | What::Terminate
+            | What::Exit { .. }
+            | What::Fault { .. } => {}
+        }
+        recorder.record(event.what.clone());
+    }
+    recorder.record(What::Kill);
+    for op in waiting {
+        recorder.record(What::Info { op: op.clone(), why: WHILE_BACKED_UP.to_owned() });
+    }
     let data = home.join(format!("{}.restored", taken.name));
     let setup = Setup { data, recorder, ..setup.clone() };
     let service = setup.start();
@@ -232,6 +293,12 @@ fn lines(text: &str) -> BTreeMap<u64, String> {
         number(&record, "lsn")
     };
     text.split_inclusive('\n').map(|line| (lsn(line), line.to_owned())).collect()
+}
+
+/// The records behind a position, up to another.
+fn between(lines: &BTreeMap<u64, String>, first: u64, last: u64) -> String {
+    let range = (Bound::Excluded(first), Bound::Included(last));
+    lines.range(range).map(|(_, line)| &**line).collect()
 }
 
 /// A service with a few segments of draws, and nobody who draws any more.
@@ -279,7 +346,7 @@ fn whichever_call_of_a_backup_fails_there_is_a_whole_file_or_none() {
     met = try_each_call(&shim, place.path(), &offline, &mut 0);
     runs += met;
     run("verify --dir", &[&copy]).expect(0);
-    rewardpool_tally::record("T13 each call of a backup", runs, runs, 0);
+    rewardpool_tally::record("T17 each call of a backup", runs, runs, 0);
     assert!(runs > 200, "too few calls: {runs}");
 }
 
@@ -315,7 +382,7 @@ fn try_each_call(
                 Some(code) => {
                     // One that said it was done is done; else it told why, and nothing is left.
                     assert!([0, INPUT_OUTPUT].contains(&code), "{what}");
-                    assert!(code == 0 || run.stderr.contains("; hint: "), "{what}");
+                    assert!(code == 0 || run.stderr.contains("hint: "), "{what}");
                     let is_after_rename = call.function == "fsync" && file.exists();
                     assert!(file.exists() == (code == 0) || is_after_rename, "{what}");
                     let is_left = partial(&file).exists();
@@ -439,7 +506,7 @@ fn a_killed_service_leaves_no_file_or_a_whole_one() {
         service = setup.start();
         fill_large(&setup, &service);
     }
-    rewardpool_tally::record("T13 services killed in a backup", ROUNDS, interrupted, 0);
+    rewardpool_tally::record("T17 services killed in a backup", ROUNDS, interrupted, 0);
     assert!(interrupted > 0, "each backup was faster than a kill");
 }
 

@@ -57,7 +57,9 @@ pub(crate) fn run(words: &str, more: &[&dyn AsRef<OsStr>]) -> Run {
 /// Backs a service up to a file, and gives what was told as JSON.
 #[track_caller]
 pub(crate) fn backup(options: &str, file: &Path, address: &str) -> Value {
-    run(&format!("backup -o json {options} --addr {address}"), &[&file]).expect(0).json()
+    run(&format!("backup -o json --max-rate 0 {options} --addr {address}"), &[&file])
+        .expect(0)
+        .json()
 }
 
 /// Restores a file to a directory, and gives what was told as JSON.
