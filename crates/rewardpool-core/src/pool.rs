@@ -666,6 +666,12 @@ impl Pool {
 
     /// Counts everything again and compares it with what is kept.
     pub(crate) fn check(&self) -> Result<(), Violation> {
+        self.check_items()?;
+        self.keys.check(self.charter.number)
+    }
+
+    /// Counts the items again and compares them with what is kept.
+    pub(crate) fn check_items(&self) -> Result<(), Violation> {
         let pool = self.charter.number;
         let mut sums = Sums::default();
         let mut awards: u128 = 0;
@@ -702,7 +708,7 @@ impl Pool {
             let (kept, counted) = (u128::from(selector.total()), u128::from(sums.available_weight));
             return Err(Violation::Sum { pool, sum: Sum::SelectorTotal, kept, counted });
         }
-        self.keys.check(pool)
+        Ok(())
     }
 
     fn checked_item(&self, index: ItemIndex) -> Result<Item, Violation> {

@@ -310,6 +310,11 @@ impl State {
         self.pools.iter().fold(digest, |digest, pool| pool.digest(digest)).finish()
     }
 
+    /// Counts the items of all pools again, in O(number of items): that no unit appeared or vanished.
+    pub fn check_items(&self) -> Result<(), Violation> {
+        self.pools.iter().try_for_each(Pool::check_items)
+    }
+
     /// Counts everything again, in O(number of items and keys): that no unit appeared or vanished,
     /// and that whatever is kept up to date is right.
     pub fn check(&self) -> Result<(), Violation> {

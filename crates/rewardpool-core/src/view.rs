@@ -134,6 +134,12 @@ impl State {
         self.names.pools().iter().zip(&self.pools).map(|(names, pool)| view(names, pool))
     }
 
+    /// Draws from a pool that won an item; 0 for one that does not exist.
+    #[inline]
+    pub fn awards(&self, pool: PoolNumber) -> u64 {
+        self.pools.get(pool.as_usize()).map_or(0, |pool| pool.counters().awards)
+    }
+
     /// One pool.
     pub fn pool(&self, pool: PoolNumber) -> Option<PoolView<'_>> {
         let names = self.names.pool(pool)?;

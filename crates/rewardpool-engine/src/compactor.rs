@@ -161,9 +161,9 @@ pub(crate) fn finish_snapshot(
 ) -> Result<(), EngineError> {
     let reader = LogReader::open(Arc::clone(storage))?.expect("a snapshot stands in a log");
     let removed = reader.prune()?;
-    let kept = |number: &&SegmentNumber| !removed.contains(&number.to_string());
-    let segments = reader.segments().iter().filter(kept).count();
+    let kept = |lsn: &u64| !removed.contains(&snapshot_name(*lsn));
+    let snapshots = reader.snapshots().iter().copied().filter(kept).collect();
     tracing::info!(lsn = taken.lsn, file = taken.file, bytes = taken.bytes, "snapshot written");
-    progress.snapshot_taken(taken, segments);
+    progress.snapshot_taken(taken, snapshots, &removed);
     Ok(())
 }

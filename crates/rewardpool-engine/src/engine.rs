@@ -11,8 +11,8 @@ use rewardpool_core::record::Record;
 use rewardpool_core::state::State;
 use rewardpool_wal::storage::{FileStorage, MmapStorage, Storage};
 use rewardpool_wal::{
-    Appender, Committed, DirectoryLock, Identity, LogReader, Prepared, SegmentNumber,
-    create_directory, remove_leftovers, sync_directory_name,
+    Appender, Committed, DirectoryLock, Identity, LogReader, Prepared, SECTOR, SegmentNumber,
+    SegmentSpan, create_directory, remove_leftovers, sync_directory_name,
 };
 
 use crate::compactor::{
@@ -25,6 +25,7 @@ use crate::progress::Progress;
 use crate::recovery::{RecoveryReport, recover_to_serve};
 use crate::request::Refusal;
 use crate::scheduling::{Scheduled, schedule_this_thread};
+use crate::statistics::{Staged, Standing, Statistics};
 use crate::submission::Submission;
 use crate::supplier::{Supply, supply};
 use crate::writer::{Now, Writer, encode_and_apply, first_record};
@@ -89,14 +90,17 @@ impl Engine {
         }
         let mut compactor =
             Compactor::new(storage, closed_segments, failing, Arc::clone(&progress));
+        let recovery = started.report.clone();
+        let disk_is_full = supply.disk_is_full();
+        let writer = started.into_writer(config, supply, closed, registry, progress);
         let handle = Handle {
             mailbox,
-            pools: Arc::clone(&registry),
-            progress: Arc::clone(&progress),
+            pools: Arc::clone(&writer.registry),
+            progress: Arc::clone(&writer.progress),
+            statistics: Arc::clone(&writer.statistics),
+            disk_is_full,
             ended: ended.clone(),
         };
-        let recovery = started.report.clone();
-        let writer = started.into_writer(config, supply, closed, registry, progress);
         let inputs = Inputs { requests, stops, failures: failures.clone() };
         let (batch_draws_max, wanted) = (config.batch_draws_max, config.scheduling);
         let workers = vec![
@@ -267,6 +271,12 @@ fn now() -> Now {
     Now { wall_ms, instant: Instant::now() }
 }
 
+/// For durations that are only shown: nothing is decided by them.
+#[expect(clippy::disallowed_methods, reason = "how long a commit took is only shown")]
+pub(crate) fn stopwatch() -> Instant {
+    Instant::now()
+}
+
 fn spawn<T: Send + 'static>(
     name: &'static str,
     body: impl FnOnce() -> T + Send + 'static,
@@ -327,6 +337,12 @@ impl Started {
     ) -> Writer {
         let mut encoder = Encoder::new(config.format);
         encoder.begin(self.state.next_lsn());
+        let statistics = Arc::new(Statistics::default());
+        statistics.stand(Standing {
+            durable_lsn: self.committed.last_lsn(),
+            last_request_id: self.state.last_request_id(),
+            segment_used_bytes: self.log.used_bytes() as u64,
+        });
         Writer {
             time_ms: self.state.time_ms(),
             state: self.state,
@@ -337,12 +353,14 @@ impl Started {
             closed,
             registry,
             progress,
+            statistics,
             format: config.format,
             segment_bytes: config.segment_bytes,
             committed: self.committed,
             staged: Vec::new(),
             new_pools: Vec::new(),
             staged_draws: 0,
+            uncounted: Staged::default(),
             is_unmarked: true,
         }
     }
@@ -387,11 +405,12 @@ fn set_up(
     let identity = Identity { uuid };
     let state = State::new();
     let prepared = Prepared::create(Arc::clone(storage), config.segment_bytes)?;
+    progress.segments_found(vec![begun(&prepared, SegmentNumber(0), 1)]);
     let log = Appender::begin(Arc::clone(storage), identity, config.format.id(), prepared)?;
     let place = SnapshotPlace { identity, chain: 0, next_segment: SegmentNumber(0) };
     let taken = publish_snapshot(storage.as_ref(), &state, place)?;
     identity.publish(storage.as_ref())?;
-    progress.snapshot_taken(taken, 1);
+    progress.snapshot_taken(taken, vec![0], &[]);
     let report = RecoveryReport { fresh: true, ..RecoveryReport::default() };
     Ok(TakenUp { state, log, generators: Vec::new(), report })
 }
@@ -411,7 +430,8 @@ fn take_up(
     for damage in &report.damaged_snapshots {
         tracing::error!(damage, "a snapshot is damaged; the one before it and the log were used");
     }
-    let tail = recovered.replayed.tail;
+    let rewardpool_wal::Replayed { tail, spans, .. } = recovered.replayed;
+    progress.segments_found(spans);
     let format = Format::from_id(tail.format()).expect("the recovery knows the format");
     remove_leftovers(storage.as_ref())?;
     let mut log = Appender::resume(Arc::clone(storage), tail)?;
@@ -420,10 +440,18 @@ fn take_up(
     let time_ms = state.time_ms().max(now.wall_ms);
     let payload = encode_and_apply(format, &record, &mut state, time_ms)?;
     let prepared = Prepared::create(Arc::clone(storage), config.segment_bytes)?;
+    let (used_bytes, span) =
+        (log.used_bytes() as u64, begun(&prepared, next_segment, state.next_lsn().number()));
     log.rotate(prepared, config.format.id(), &payload, time_ms)?;
+    progress.segment_begun(used_bytes, span);
     let (identity, chain) = (reader.identity(), log.position().chain);
     let place = SnapshotPlace { identity, chain, next_segment };
     let taken = publish_snapshot(storage.as_ref(), &state, place)?;
     finish_snapshot(storage, taken, progress)?;
     Ok(TakenUp { state, log, generators, report })
+}
+
+/// A segment that is about to be written.
+pub(crate) fn begun(prepared: &Prepared, number: SegmentNumber, first_lsn: u64) -> SegmentSpan {
+    SegmentSpan { number, first_lsn, bytes: prepared.bytes() as u64, used_bytes: SECTOR as u64 }
 }

@@ -1,5 +1,6 @@
 //! The one way into the engine: cheap to clone, bounded, usable from any thread.
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -7,9 +8,11 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, select};
 use rewardpool_core::command::{AdminCommand, DrawCommand};
 use rewardpool_core::ids::{Outcome, PoolNumber, RequestId};
 use rewardpool_core::name::{ItemId, PoolId};
+use rewardpool_wal::SegmentSpan;
 
 use crate::progress::{Progress, SnapshotTaken};
 use crate::request::{Answer, NewPool, Refusal, Request};
+use crate::statistics::{Reading, Statistics};
 use crate::submission::{Reply, ReplyPort, Submission};
 
 /// Hands requests to the writer.
@@ -18,6 +21,8 @@ pub struct Handle {
     pub(crate) mailbox: Sender<Submission>,
     pub(crate) pools: Arc<PoolRegistry>,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) statistics: Arc<Statistics>,
+    pub(crate) disk_is_full: Arc<AtomicBool>,
     /// Disconnected when the writer has ended.
     pub(crate) ended: Receiver<()>,
 }
@@ -76,7 +81,7 @@ impl Handle {
             }),
             None => self.mailbox.send(submission).map_err(|_| Refusal::Stopping),
         };
-        sent?;
+        sent.inspect_err(|&refusal| self.count_refusal(refusal))?;
         let (answer, reply) = self.wait(&replies)?.into_single();
         Ok((answer?, reply))
     }
@@ -139,7 +144,46 @@ impl Handle {
 
     /// How many segments the directory holds.
     pub fn segments(&self) -> usize {
-        self.progress.segments()
+        self.progress.segment_count()
+    }
+
+    /// The segments that the directory holds, in order. The last one is written.
+    pub fn segment_spans(&self) -> Vec<SegmentSpan> {
+        let mut segments = self.progress.segments();
+        if let Some(written) = segments.last_mut() {
+            written.used_bytes = self.statistics.segment_used_bytes();
+        }
+        segments
+    }
+
+    /// LSNs of the snapshots that the directory holds, rising.
+    pub fn snapshots(&self) -> Vec<u64> {
+        self.progress.snapshots()
+    }
+
+    /// Reads the counters into buffers that were made before. Never waits for the writer.
+    pub fn read_statistics(&self, into: &mut Reading) {
+        self.statistics.read_into(into);
+    }
+
+    /// How often each refusal was given. The version of a mismatch says nothing.
+    pub fn refusals(&self) -> impl Iterator<Item = (Refusal, u64)> {
+        self.statistics.refusals()
+    }
+
+    /// Counts a refusal of a request that somebody gave up to hand over.
+    pub fn count_refusal(&self, refusal: Refusal) {
+        self.statistics.refuse(refusal);
+    }
+
+    /// Whether draws are refused because the disk is full.
+    pub fn is_out_of_space(&self) -> bool {
+        self.disk_is_full.load(Ordering::Acquire)
+    }
+
+    /// Whether the conservation law held whenever [`Request::ReadStatus`] counted all items again.
+    pub fn conservation_ok(&self) -> bool {
+        self.statistics.conservation_ok()
     }
 }
 

@@ -54,6 +54,7 @@ mod engine;
 mod error;
 mod examine;
 mod handle;
+mod histogram;
 pub mod inspect;
 mod progress;
 mod recovery;
@@ -62,6 +63,7 @@ mod scheduling;
 mod secrets;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+mod statistics;
 mod submission;
 mod supplier;
 mod writer;
@@ -70,11 +72,14 @@ pub use config::{EngineConfig, Scheduling, StorageKind};
 pub use engine::Engine;
 pub use error::{Chain, EngineError};
 pub use handle::{Draws, Handle};
+pub use histogram::Distribution;
 pub use progress::SnapshotTaken;
 pub use recovery::RecoveryReport;
 pub use request::{
     Answer, DrawAnswer, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request, Status,
 };
 pub use rewardpool_core as core;
+pub use rewardpool_wal::{SegmentSpan, snapshot_name};
 pub use scheduling::{Scheduled, Why};
+pub use statistics::Reading;
 pub use submission::{Reply, ReplyPort, Submission};

@@ -2,6 +2,8 @@
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
+use rewardpool_wal::{SECTOR, SegmentSpan};
+
 use crate::request::Refusal;
 
 /// A snapshot that is on disk.
@@ -29,16 +31,31 @@ struct Inner {
     newest: Option<SnapshotTaken>,
     /// The last position of which no snapshot could be made for lack of space.
     refused_lsn: u64,
-    segments: usize,
+    /// The segments that the directory holds, in order. The last one is written.
+    segments: Vec<SegmentSpan>,
+    /// The snapshots that it holds, in order.
+    snapshots: Vec<u64>,
     ended: bool,
 }
 
 impl Progress {
-    pub(crate) fn snapshot_taken(&self, taken: SnapshotTaken, segments: usize) {
+    /// A snapshot is on disk, and these files went away because of it.
+    pub(crate) fn snapshot_taken(
+        &self,
+        taken: SnapshotTaken,
+        snapshots: Vec<u64>,
+        removed: &[String],
+    ) {
         let mut inner = self.lock();
         inner.newest = Some(taken);
-        inner.segments = segments;
+        inner.snapshots = snapshots;
+        inner.segments.retain(|segment| !removed.contains(&segment.number.to_string()));
         self.changed.notify_all();
+    }
+
+    /// The directory holds these segments.
+    pub(crate) fn segments_found(&self, segments: Vec<SegmentSpan>) {
+        self.lock().segments = segments;
     }
 
     /// There is no room for a snapshot of this position. Whoever waits for it is told.
@@ -47,8 +64,14 @@ impl Progress {
         self.changed.notify_all();
     }
 
-    pub(crate) fn segment_begun(&self) {
-        self.lock().segments += 1;
+    /// A segment is written from now on; the one before it had so many bytes and was closed.
+    pub(crate) fn segment_begun(&self, used_bytes_before: u64, begun: SegmentSpan) {
+        let mut inner = self.lock();
+        if let Some(before) = inner.segments.last_mut() {
+            // What closes a segment takes one sector.
+            before.used_bytes = used_bytes_before + SECTOR as u64;
+        }
+        inner.segments.push(begun);
     }
 
     /// Nobody will take another snapshot.
@@ -61,8 +84,16 @@ impl Progress {
         self.lock().newest.clone()
     }
 
-    pub(crate) fn segments(&self) -> usize {
-        self.lock().segments
+    pub(crate) fn segments(&self) -> Vec<SegmentSpan> {
+        self.lock().segments.clone()
+    }
+
+    pub(crate) fn segment_count(&self) -> usize {
+        self.lock().segments.len()
+    }
+
+    pub(crate) fn snapshots(&self) -> Vec<u64> {
+        self.lock().snapshots.clone()
     }
 
     pub(crate) fn wait_for_snapshot(

@@ -137,6 +137,11 @@ impl Supply {
         }
     }
 
+    /// What [`Supply::is_out_of_space`] tells, for other threads.
+    pub(crate) fn disk_is_full(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.disk_is_full)
+    }
+
     /// Whether the last attempt to make a segment found the disk full.
     pub(crate) fn is_out_of_space(&self) -> bool {
         self.disk_is_full.load(Ordering::Acquire)

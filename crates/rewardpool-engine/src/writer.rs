@@ -23,6 +23,7 @@ use rewardpool_mutant::{Mutant, is_on};
 use rewardpool_wal::{Appender, Committed};
 
 use crate::compactor::ClosedSegment;
+use crate::engine::{begun, stopwatch};
 use crate::error::EngineError;
 use crate::handle::PoolRegistry;
 use crate::progress::{Progress, SnapshotTaken};
@@ -30,6 +31,7 @@ use crate::request::{
     Answer, DrawAnswer, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request, Status,
 };
 use crate::secrets::{random_secret, store};
+use crate::statistics::{Staged, Standing, Statistics};
 use crate::submission::Submission;
 use crate::supplier::Supply;
 
@@ -58,6 +60,7 @@ pub(crate) struct Writer {
     pub(crate) closed: Sender<ClosedSegment>,
     pub(crate) registry: Arc<PoolRegistry>,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) statistics: Arc<Statistics>,
     pub(crate) format: Format,
     pub(crate) segment_bytes: usize,
     /// The last commit: the proof that everything answered is durable.
@@ -69,6 +72,8 @@ pub(crate) struct Writer {
     pub(crate) new_pools: Vec<(PoolId, PoolNumber)>,
     /// Draws decided since the last commit.
     pub(crate) staged_draws: usize,
+    /// What the open batch adds to the statistics.
+    pub(crate) uncounted: Staged,
     /// Whether something was committed since the last marker.
     pub(crate) is_unmarked: bool,
 }
@@ -114,6 +119,7 @@ impl Writer {
         now: Now,
     ) -> Result<(), EngineError> {
         if submission.deadline.is_some_and(|deadline| deadline <= now.instant) {
+            submission.requests.iter().for_each(|_| self.statistics.refuse(Refusal::Expired));
             submission.refuse(Refusal::Expired);
             return Ok(());
         }
@@ -122,7 +128,10 @@ impl Writer {
         for request in &requests {
             let answer = match self.execute(request, &mut submission) {
                 Ok(answer) => Ok(answer),
-                Err(Stop::Refused(refusal)) => Err(refusal),
+                Err(Stop::Refused(refusal)) => {
+                    self.statistics.refuse(refusal);
+                    Err(refusal)
+                }
                 Err(Stop::Failed(error)) => {
                     failure = Some(error);
                     break;
@@ -213,6 +222,7 @@ impl Writer {
         if !is_on(Mutant::RecordLeftAfterRefusal) || !matches!(made, Err(Stop::Refused(_))) {
             made?;
         }
+        let awards = self.state.awards(pool);
         let generator = &mut self.generators[pool.as_usize()];
         let start = into.outcomes.len();
         let drawn = self.state.draw(command, generator, self.time_ms, &mut into.outcomes)?;
@@ -221,6 +231,9 @@ impl Writer {
             self.encoder.push(&record, self.state.names());
             self.advance()?;
             self.staged_draws += count;
+            self.uncounted.records += 1;
+            self.uncounted.draws += u64::from(command.count.number());
+            self.uncounted.awards += self.state.awards(pool) - awards;
         }
         let names = self.state.names().pool(pool).expect("the pool was drawn from");
         Ok(attach(pool, drawn.first_request_id, start, drawn.replayed, names.items(), into))
@@ -261,13 +274,15 @@ impl Writer {
 
     fn read_status(&self) -> Answer {
         let items: usize = self.state.pools().map(|pool| pool.item_count).sum();
+        let conservation_ok = items > CHECKED_ITEMS_MAX || self.state.check_items().is_ok();
+        self.statistics.counted(conservation_ok);
         Answer::Status(Box::new(Status {
             durable_lsn: self.state.last_lsn(),
             last_request_id: self.state.last_request_id(),
             current_segment: self.log.position().segment.0,
             pools: self.state.pools().len(),
             out_of_space: self.supply.is_out_of_space(),
-            conservation_ok: items > CHECKED_ITEMS_MAX || self.state.check().is_ok(),
+            conservation_ok,
         }))
     }
 
@@ -297,6 +312,7 @@ impl Writer {
         if !is_on(Mutant::SecretAfterLog) {
             self.push(&record)?;
         }
+        self.uncounted.records += 1;
         self.generators.push(Generator::new(&secret));
         self.new_pools.push((pool.spec.id.clone(), number));
         Ok(self.changed(number))
@@ -313,6 +329,7 @@ impl Writer {
         if let Some(record) = self.state.decide(command)? {
             self.make_room(self.encoder.record_bytes_max(&record))?;
             self.push(&record)?;
+            self.uncounted.records += 1;
         }
         Ok(self.changed(pool))
     }
@@ -370,12 +387,24 @@ impl Writer {
     fn write_batch(&mut self) -> Result<(), EngineError> {
         if self.encoder.count() > 0 {
             let (payload, count) = (self.encoder.payload(), self.encoder.count());
+            let begun = stopwatch();
             self.committed = self.log.append(payload, count, self.time_ms)?;
+            self.statistics.commit(std::mem::take(&mut self.uncounted), begun.elapsed());
+            self.stand();
             self.is_unmarked = true;
             self.encoder.begin(self.state.next_lsn());
         }
         assert_eq!(self.log.position().lsn, self.state.last_lsn(), "the log holds the state");
         Ok(())
+    }
+
+    /// Shows where the log stands.
+    fn stand(&self) {
+        self.statistics.stand(Standing {
+            durable_lsn: self.committed.last_lsn(),
+            last_request_id: self.state.last_request_id(),
+            segment_used_bytes: self.log.used_bytes() as u64,
+        });
     }
 
     /// Goes on in a new segment with room for a payload of so many bytes. The open batch is empty.
@@ -386,9 +415,11 @@ impl Writer {
         let used_bytes = self.log.used_bytes() as u64;
         let (digest, next_segment) = (self.state.digest(), position.segment.next().0);
         let payload = self.closing_payload(&Record::Rotate { next_segment, digest })?;
+        let begun = begun(&prepared, position.segment.next(), self.state.next_lsn().number());
         let rotated = self.log.rotate(prepared, self.format.id(), &payload, self.time_ms);
         self.committed = rotated.map_err(EngineError::from)?;
-        self.progress.segment_begun();
+        self.progress.segment_begun(used_bytes, begun);
+        self.stand();
         let last_lsn = self.committed.last_lsn();
         let number = position.segment;
         let closed = ClosedSegment { number, last_lsn, bytes: used_bytes, wanted };

@@ -5,12 +5,14 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::time::Duration;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rewardpool_core::command::{PoolStatus, Rejection};
 use rewardpool_core::names::ItemNames;
 use rewardpool_core::view::ItemState;
-use rewardpool_engine::{PoolSummary, Refusal};
+use rewardpool_engine::{PoolSummary, Refusal, SegmentSpan, snapshot_name};
 use rewardpool_proto::v1;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -58,6 +60,20 @@ impl Fault {
             "the pool has too many items for one message: read it page by page with \
              rewardpool.v1.RewardPool.GetState",
         )
+    }
+
+    /// Too many streams watch the service already.
+    pub fn too_many_watchers() -> Self {
+        Self::new(
+            Code::ResourceExhausted,
+            "OVERLOADED",
+            "too many streams watch the service: end some of them, or try again later",
+        )
+    }
+
+    /// Whether there is no room at present, and may be soon.
+    pub fn is_overload(&self) -> bool {
+        matches!(self.code, Code::ResourceExhausted | Code::DeadlineExceeded)
     }
 
     /// The status of a call that is refused.
@@ -225,6 +241,29 @@ pub fn pool_summary(summary: &PoolSummary) -> v1::PoolSummary {
         empties: summary.empties,
         total_weight: summary.available_weight,
     }
+}
+
+/// A segment of the log.
+pub fn segment_info(segment: &SegmentSpan, current: u32) -> v1::SegmentInfo {
+    let number = segment.number.0;
+    let is_open = number >= current;
+    let state = if is_open { v1::SegmentState::Open } else { v1::SegmentState::Closed };
+    v1::SegmentInfo {
+        number,
+        first_lsn: segment.first_lsn,
+        bytes: segment.bytes,
+        used_bytes: segment.used_bytes,
+        state: state.into(),
+    }
+}
+
+/// A snapshot in the working directory. `None` when it was removed just now.
+pub fn snapshot_info(working_dir: &Path, lsn: u64) -> Option<v1::SnapshotInfo> {
+    let file = snapshot_name(lsn);
+    let metadata = fs::metadata(working_dir.join(&file)).ok()?;
+    let taken = metadata.modified().ok()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let taken_at_ms = i64::try_from(taken.as_millis()).unwrap_or(i64::MAX);
+    Some(v1::SnapshotInfo { lsn, file, bytes: metadata.len(), taken_at_ms })
 }
 
 /// A count as clients see it.

@@ -7,8 +7,8 @@ use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
-use std::{io, thread};
+use std::time::Duration;
+use std::{io, path, thread};
 
 use rewardpool_core::catalog::{Catalog, CatalogItem};
 use rewardpool_core::format::Format;
@@ -31,9 +31,8 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::config::{Config, PoolConfig, RecordFormat, Scheduling, StorageKind, WalConfig};
-use crate::grpc::{
-    Edge, EngineMailbox, PoolAdminService, RewardPoolService, SeedService, StatusInfo,
-};
+use crate::grpc::{Edge, PoolAdminService, RewardPoolService, SeedService, StatusInfo};
+use crate::log_ring::LogRing;
 
 /// Streams of one connection at the same time.
 const STREAMS_MAX: u32 = 128;
@@ -146,9 +145,13 @@ impl From<EngineError> for ServeError {
 }
 
 /// Runs the service until the signal, or until it fails. Returns after everything acknowledged is
-/// on disk and the working directory is free.
-pub fn serve(config: &Config, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-    Service::open(config)?.run(stop)
+/// on disk and the working directory is free. The log is what clients are shown of it.
+pub fn serve(
+    config: &Config,
+    log: LogRing,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    Service::open(config)?.with_log(log).run(stop)
 }
 
 /// Ends when somebody asks the process to stop: Ctrl-C or SIGTERM.
@@ -211,6 +214,13 @@ impl Service {
         Ok((listener, status_info(engine, config)))
     }
 
+    /// The same service, which shows this log to clients. Without one there is nothing to show.
+    #[must_use]
+    pub fn with_log(mut self, log: LogRing) -> Self {
+        self.info.log = log;
+        self
+    }
+
     /// Where it listens, with the port that was taken for port 0. `None` without a gRPC server.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
@@ -269,8 +279,7 @@ impl Service {
         let (stopping, stopping_seen) = watch::channel(false);
         let health = HealthReporter::new();
         set_health(&health, ServingStatus::Serving).await;
-        let mailbox = EngineMailbox::new(self.engine.handle());
-        let edge = Edge { mailbox, stopping: stopping_seen.clone() };
+        let edge = Edge::new(self.engine.handle(), stopping_seen.clone());
         let router = self.router(edge, health.clone());
         let quit = async {
             let mut stopping = stopping_seen;
@@ -315,7 +324,7 @@ impl Service {
 /// # Panics
 /// Outside of a runtime.
 pub fn routes(engine: &Engine, config: &Config, stopping: watch::Receiver<bool>) -> Routes {
-    let edge = Edge { mailbox: EngineMailbox::new(engine.handle()), stopping };
+    let edge = Edge::new(engine.handle(), stopping);
     services(edge, status_info(engine, config), HealthReporter::new(), false)
 }
 
@@ -326,7 +335,9 @@ fn status_info(engine: &Engine, config: &Config) -> StatusInfo {
         format: config.wal.format.name(),
         scheduling: engine.scheduled().name(),
         recovery: engine.recovery().clone(),
-        ready_at: Instant::now(),
+        working_dir: path::absolute(&config.working_dir)
+            .unwrap_or_else(|_| config.working_dir.clone()),
+        log: LogRing::default(),
     }
 }
 

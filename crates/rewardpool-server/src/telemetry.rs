@@ -1,30 +1,41 @@
-//! Where the service's messages about itself go: to the standard error output.
+//! Where the service's messages about itself go: to the standard error output, and into memory for
+//! those who watch.
 use std::io::{self, IsTerminal as _};
 
 use tracing::Level;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::TryInitError;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::{EnvFilter, fmt, registry};
 
 use crate::config::{LogConfig, LogFormat};
+use crate::log_ring::LogRing;
 
-/// Writes messages to the standard error output from now on.
+/// Writes messages to the standard error output from now on, and keeps the newest.
 ///
 /// # Errors
 /// When messages of this process go somewhere already.
-pub fn start(config: &LogConfig) -> Result<(), TryInitError> {
-    use tracing_subscriber::util::SubscriberInitExt as _;
+pub fn start(config: &LogConfig) -> Result<LogRing, TryInitError> {
     let terminal = io::stderr().is_terminal();
+    let ring = LogRing::default();
+    let kept = registry().with(EnvFilter::new(filter(config.level))).with(ring.clone());
     // An output that was closed must not end the service.
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter(config.level)))
-        .with_writer(io::stderr)
-        .with_ansi(terminal)
-        .log_internal_errors(false);
+    let lines = fmt::layer().with_writer(io::stderr).log_internal_errors(false);
     if is_human(config.format, terminal) {
-        builder.finish().try_init()
+        kept.with(lines.with_ansi(terminal)).try_init()?;
     } else {
-        builder.json().flatten_event(true).finish().try_init()
+        kept.with(lines.with_ansi(false).json().flatten_event(true)).try_init()?;
     }
+    Ok(ring)
+}
+
+/// Only keeps the newest messages from now on: for a program that needs the terminal for itself.
+///
+/// # Errors
+/// When messages of this process go somewhere already.
+pub fn start_silent(config: &LogConfig) -> Result<LogRing, TryInitError> {
+    let ring = LogRing::default();
+    registry().with(EnvFilter::new(filter(config.level))).with(ring.clone()).try_init()?;
+    Ok(ring)
 }
 
 const fn is_human(format: LogFormat, terminal: bool) -> bool {

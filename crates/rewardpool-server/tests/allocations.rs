@@ -16,7 +16,7 @@ use rewardpool_proto::v1::reward_pool_client::RewardPoolClient;
 use rewardpool_proto::v1::reward_pool_server::{RewardPool, RewardPoolServer};
 use rewardpool_proto::v1::{
     DrawRequest, DrawResponse, DrawStreamResponse, GetDrawRequest, GetStateRequest,
-    GetStateResponse, ListPoolsRequest, ListPoolsResponse,
+    GetStateResponse, ListPoolsRequest, ListPoolsResponse, WatchStateRequest, WatchStateResponse,
 };
 use rewardpool_server::config::Config;
 use rewardpool_server::serve::{ServeError, Service};
@@ -204,6 +204,7 @@ impl Template {
 #[tonic::async_trait]
 impl RewardPool for Template {
     type DrawStreamStream = Pin<Box<dyn Stream<Item = Result<DrawStreamResponse, Status>> + Send>>;
+    type WatchStateStream = tokio_stream::Empty<Result<WatchStateResponse, Status>>;
 
     async fn draw_stream(
         &self,
@@ -236,5 +237,12 @@ impl RewardPool for Template {
 
     async fn get_draw(&self, _: Request<GetDrawRequest>) -> Result<Response<DrawResponse>, Status> {
         Err(Status::unimplemented("the echo has no draws"))
+    }
+
+    async fn watch_state(
+        &self,
+        _: Request<WatchStateRequest>,
+    ) -> Result<Response<Self::WatchStateStream>, Status> {
+        Err(Status::unimplemented("the echo has no state"))
     }
 }

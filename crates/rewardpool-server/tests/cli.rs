@@ -355,6 +355,7 @@ fn item(item_id: &str, quantity: i64) -> ItemState {
 #[tonic::async_trait]
 impl RewardPool for Fixed {
     type DrawStreamStream = tokio_stream::Empty<Result<DrawStreamResponse, Status>>;
+    type WatchStateStream = tokio_stream::Empty<Result<WatchStateResponse, Status>>;
 
     async fn draw(&self, request: Request<DrawRequest>) -> Result<Response<DrawResponse>, Status> {
         let request = request.into_inner();
@@ -420,10 +421,26 @@ impl RewardPool for Fixed {
     async fn get_draw(&self, _: Request<GetDrawRequest>) -> Result<Response<DrawResponse>, Status> {
         Err(Status::unimplemented("not needed"))
     }
+
+    async fn watch_state(
+        &self,
+        _: Request<WatchStateRequest>,
+    ) -> Result<Response<Self::WatchStateStream>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
 }
 
 #[tonic::async_trait]
 impl PoolAdmin for Fixed {
+    type WatchLogStream = tokio_stream::Empty<Result<LogEvent, Status>>;
+
+    async fn watch_log(
+        &self,
+        _: Request<WatchLogRequest>,
+    ) -> Result<Response<Self::WatchLogStream>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+
     async fn create_pool(
         &self,
         request: Request<CreatePoolRequest>,

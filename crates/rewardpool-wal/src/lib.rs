@@ -28,7 +28,7 @@ pub use error::{Error, Fault};
 pub use identity::Identity;
 pub use layout::{SegmentNumber, secret_name, segment_name, snapshot_name};
 pub use lock::DirectoryLock;
-pub use reader::{LogReader, Replayed, Tail};
+pub use reader::{LogReader, Replayed, SegmentSpan, Tail};
 pub use scan::Torn;
 pub use segment::{Prepared, SEGMENT_BYTES_MIN, SegmentHeader, remove_leftovers};
 pub use snapshot::{SnapshotFile, SnapshotHeader};

@@ -33,10 +33,25 @@ pub struct Replayed {
     pub tail: Tail,
     /// Segments that were read.
     pub segments: u32,
+    /// How far each of them goes, in order.
+    pub spans: Vec<SegmentSpan>,
     /// Records that were read.
     pub records: u64,
     /// The unfinished batch at the end, if there is one.
     pub torn: Option<Torn>,
+}
+
+/// A segment, and how much of it is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SegmentSpan {
+    /// Its number.
+    pub number: SegmentNumber,
+    /// LSN of its first record.
+    pub first_lsn: u64,
+    /// Length of its file.
+    pub bytes: u64,
+    /// Bytes up to the end of its last batch.
+    pub used_bytes: u64,
 }
 
 /// The end of a log: the last segment that was begun, and how far it goes.
@@ -171,7 +186,7 @@ impl LogReader {
             return Err(discontinuous(&header).into());
         }
         let (mut records, mut durable_lsn) = (0, from.lsn);
-        let mut before = None;
+        let (mut before, mut spans) = (None, Vec::with_capacity(numbers.len()));
         let successors = numbers[1..].iter().copied().map(Some).chain([None]);
         for (segments, next) in (1..).zip(successors) {
             let next_header = match next {
@@ -189,6 +204,12 @@ impl LogReader {
             }
             records += scanned.records;
             durable_lsn = durable_lsn.max(scanned.durable_lsn);
+            spans.push(SegmentSpan {
+                number: header.number,
+                first_lsn: header.first_lsn,
+                bytes: header.bytes,
+                used_bytes: scanned.offset as u64,
+            });
             let never_begun = match next_header {
                 Some(next) if !is_continued(&scanned, &header, &next, next_is_empty)? => {
                     Some(next.number)
@@ -201,7 +222,7 @@ impl LogReader {
                 check_end(self, &header, &scanned, durable_lsn, last)?;
                 bytes.truncate(scanned.offset);
                 let tail = Tail { header, scanned, image: bytes, before, never_begun };
-                return Ok(Replayed { tail, segments, records, torn });
+                return Ok(Replayed { tail, segments, spans, records, torn });
             }
             before = next_is_empty.then(|| (header, bytes[..scanned.offset].to_vec()));
             std::mem::swap(&mut bytes, &mut next_bytes);

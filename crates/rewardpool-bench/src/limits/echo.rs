@@ -11,7 +11,8 @@ use rewardpool_proto::seed::reward_pool_service_server::{
 use rewardpool_proto::v1::reward_pool_server::{RewardPool, RewardPoolServer};
 use rewardpool_proto::v1::{
     DrawRequest, DrawResponse, DrawStreamResponse, GetDrawRequest, GetStateRequest,
-    GetStateResponse, ListPoolsRequest, ListPoolsResponse, draw_stream_response::Answer,
+    GetStateResponse, ListPoolsRequest, ListPoolsResponse, WatchStateRequest, WatchStateResponse,
+    draw_stream_response::Answer,
 };
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
@@ -34,6 +35,7 @@ fn answer(request: &DrawRequest) -> DrawResponse {
 #[tonic::async_trait]
 impl RewardPool for Echo {
     type DrawStreamStream = Pin<Box<dyn Stream<Item = Result<DrawStreamResponse, Status>> + Send>>;
+    type WatchStateStream = tokio_stream::Empty<Result<WatchStateResponse, Status>>;
 
     async fn draw(&self, request: Request<DrawRequest>) -> Result<Response<DrawResponse>, Status> {
         Ok(Response::new(answer(request.get_ref())))
@@ -65,6 +67,13 @@ impl RewardPool for Echo {
 
     async fn get_draw(&self, _: Request<GetDrawRequest>) -> Result<Response<DrawResponse>, Status> {
         Err(Status::unimplemented("the echo has no draws"))
+    }
+
+    async fn watch_state(
+        &self,
+        _: Request<WatchStateRequest>,
+    ) -> Result<Response<Self::WatchStateStream>, Status> {
+        Err(Status::unimplemented("the echo has no state"))
     }
 }
 

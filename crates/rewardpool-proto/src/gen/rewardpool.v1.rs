@@ -216,6 +216,94 @@ pub struct GetDrawRequest {
     #[prost(string, tag = "2")]
     pub idempotency_key: ::prost::alloc::string::String,
 }
+/// Asks to be shown a pool again and again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchStateRequest {
+    /// The pool; see the head of this file.
+    #[prost(string, tag = "1")]
+    pub pool: ::prost::alloc::string::String,
+    /// Time between two messages in milliseconds: 0, or 100 to 60000. 0 means 1000.
+    #[prost(uint32, tag = "2")]
+    pub interval_ms: u32,
+    /// How many items each message has at most: 0 to 5000. 0 means 100.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// Empty for the first page, else the `next_page_token` of a page: which items to show.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// A pool and the service at one moment.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchStateResponse {
+    /// As GetState answers it.
+    #[prost(message, optional, tag = "1")]
+    pub state: ::core::option::Option<GetStateResponse>,
+    /// How busy the service is.
+    #[prost(message, optional, tag = "2")]
+    pub activity: ::core::option::Option<ServiceActivity>,
+}
+/// How busy the service is. Counts are of all pools since the service became ready. The rate is that
+/// of the last second and percentiles are those of the last ten; the service measures both itself,
+/// once a second, so everybody who watches sees the same.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServiceActivity {
+    /// Seconds since the service became ready.
+    #[prost(double, tag = "1")]
+    pub uptime_seconds: f64,
+    /// Draws that were made.
+    #[prost(uint64, tag = "2")]
+    pub draws: u64,
+    /// Draws in a second.
+    #[prost(double, tag = "3")]
+    pub draws_per_second: f64,
+    /// Batches that were written and synced.
+    #[prost(uint64, tag = "4")]
+    pub commits: u64,
+    /// How long the write and sync of a batch took, in microseconds: the median. This and the other
+    /// percentiles are at most 6.25 % too high; 0 when nothing was committed.
+    #[prost(uint64, tag = "5")]
+    pub commit_p50_us: u64,
+    /// The 99th percentile.
+    #[prost(uint64, tag = "6")]
+    pub commit_p99_us: u64,
+    /// The longest.
+    #[prost(uint64, tag = "7")]
+    pub commit_max_us: u64,
+    /// Draws of a batch: the median of the batches that had any.
+    #[prost(uint64, tag = "8")]
+    pub batch_p50_draws: u64,
+    /// Number of the last record that is on disk; 0 when there is none.
+    #[prost(uint64, tag = "9")]
+    pub durable_lsn: u64,
+    /// Number of the last draw; 0 when there is none.
+    #[prost(uint64, tag = "10")]
+    pub last_request_id: u64,
+    /// Commands that wait for the writer.
+    #[prost(uint64, tag = "11")]
+    pub mailbox_depth: u64,
+    /// Commands that may wait at most.
+    #[prost(uint64, tag = "12")]
+    pub mailbox_capacity: u64,
+    /// Whether the disk is full, and draws are refused with RESOURCE_EXHAUSTED, `NO_SPACE`.
+    #[prost(bool, tag = "13")]
+    pub out_of_space: bool,
+    /// Whether granted = quantity + awarded held for every limited item when it was last counted,
+    /// which is at most ten seconds ago. Always true; false is a defect that needs a person at once.
+    #[prost(bool, tag = "14")]
+    pub conservation_ok: bool,
+    /// Version of the program.
+    #[prost(string, tag = "15")]
+    pub version: ::prost::alloc::string::String,
+    /// Draws that won an item.
+    #[prost(uint64, tag = "16")]
+    pub awards: u64,
+    /// Draws for which nothing was available.
+    #[prost(uint64, tag = "17")]
+    pub empties: u64,
+    /// Requests that the writer refused.
+    #[prost(uint64, tag = "18")]
+    pub refusals: u64,
+}
 /// One item of a catalogue.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CatalogItem {
@@ -519,6 +607,99 @@ pub struct GetStatusResponse {
     /// `normal` (in its turn, because it is configured so, or nothing else is permitted).
     #[prost(string, tag = "14")]
     pub scheduling: ::prost::alloc::string::String,
+    /// The segments in the working directory, in order; the last one is written.
+    #[prost(message, repeated, tag = "15")]
+    pub segment_infos: ::prost::alloc::vec::Vec<SegmentInfo>,
+    /// The snapshots in the working directory, the newest first.
+    #[prost(message, repeated, tag = "16")]
+    pub snapshot_infos: ::prost::alloc::vec::Vec<SnapshotInfo>,
+    /// The working directory.
+    #[prost(string, tag = "17")]
+    pub working_dir: ::prost::alloc::string::String,
+    /// When the service became ready, in milliseconds since 1970.
+    #[prost(int64, tag = "18")]
+    pub started_at_ms: i64,
+    /// Id of the process.
+    #[prost(uint32, tag = "19")]
+    pub process_id: u32,
+    /// How busy the service is.
+    #[prost(message, optional, tag = "20")]
+    pub activity: ::core::option::Option<ServiceActivity>,
+}
+/// One segment of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SegmentInfo {
+    /// Its number: 0 is `wal.000`.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// Number of its first record.
+    #[prost(uint64, tag = "2")]
+    pub first_lsn: u64,
+    /// Length of the file, which was given to it at once.
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+    /// Bytes of it that are written.
+    #[prost(uint64, tag = "4")]
+    pub used_bytes: u64,
+    /// Whether it is written at present.
+    #[prost(enumeration = "SegmentState", tag = "5")]
+    pub state: i32,
+}
+/// One snapshot.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotInfo {
+    /// The last record that it includes.
+    #[prost(uint64, tag = "1")]
+    pub lsn: u64,
+    /// Name of the file in the working directory.
+    #[prost(string, tag = "2")]
+    pub file: ::prost::alloc::string::String,
+    /// Length of the file.
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+    /// When the file was written, in milliseconds since 1970.
+    #[prost(int64, tag = "4")]
+    pub taken_at_ms: i64,
+}
+/// Asks to be shown the service's log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchLogRequest {
+    /// Only lines after the one with this number, which an earlier stream showed, as far as they are
+    /// kept. 0 begins with the newest lines, see `backlog`. A number of an earlier run of the service
+    /// begins with the first line of this run that is kept.
+    #[prost(uint64, tag = "1")]
+    pub after_sequence: u64,
+    /// How many of the newest lines to show at first: 0 to 1000. Only when `after_sequence` is 0.
+    #[prost(uint32, tag = "2")]
+    pub backlog: u32,
+}
+/// One line of the service's log.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LogEvent {
+    /// Its number. Rises by 1 with each line, and across restarts by more.
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    /// When it was written, in milliseconds since 1970.
+    #[prost(int64, tag = "2")]
+    pub time_ms: i64,
+    /// `ERROR`, `WARN`, `INFO`, `DEBUG` or `TRACE`.
+    #[prost(string, tag = "3")]
+    pub level: ::prost::alloc::string::String,
+    /// The part of the program that wrote it.
+    #[prost(string, tag = "4")]
+    pub target: ::prost::alloc::string::String,
+    /// What happened. For people; may change.
+    #[prost(string, tag = "5")]
+    pub message: ::prost::alloc::string::String,
+    /// The particulars, for example `lsn`, and those of the call in which it happened.
+    #[prost(map = "string, string", tag = "6")]
+    pub fields: ::std::collections::HashMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Lines before this one that this stream lost, because it read too slowly or they were not kept.
+    #[prost(uint64, tag = "7")]
+    pub missed: u64,
 }
 /// What the start of the service found in the working directory.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
@@ -650,6 +831,39 @@ impl Selector {
             "SELECTOR_FENWICK" => Some(Self::Fenwick),
             "SELECTOR_PREFIX_SUM" => Some(Self::PrefixSum),
             "SELECTOR_SUM_TREE" => Some(Self::SumTree),
+            _ => None,
+        }
+    }
+}
+/// Whether a segment is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SegmentState {
+    /// Never sent.
+    Unspecified = 0,
+    /// It is written at present.
+    Open = 1,
+    /// Another segment follows.
+    Closed = 2,
+}
+impl SegmentState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SEGMENT_STATE_UNSPECIFIED",
+            Self::Open => "SEGMENT_STATE_OPEN",
+            Self::Closed => "SEGMENT_STATE_CLOSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SEGMENT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SEGMENT_STATE_OPEN" => Some(Self::Open),
+            "SEGMENT_STATE_CLOSED" => Some(Self::Closed),
             _ => None,
         }
     }
@@ -886,6 +1100,34 @@ pub mod reward_pool_client {
                 .insert(GrpcMethod::new("rewardpool.v1.RewardPool", "GetDraw"));
             self.inner.unary(req, path, codec).await
         }
+        /// Shows one pool and how busy the service is: one message at once, then one in each interval,
+        /// until the client leaves, its deadline passes, or the service stops (UNAVAILABLE, `STOPPING`).
+        /// A message is made when it can leave: a client that reads slowly misses some and never gets old
+        /// ones. For dashboards.
+        pub async fn watch_state(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchStateRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchStateResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rewardpool.v1.RewardPool/WatchState",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rewardpool.v1.RewardPool", "WatchState"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -944,6 +1186,20 @@ pub mod reward_pool_server {
             &self,
             request: tonic::Request<super::GetDrawRequest>,
         ) -> std::result::Result<tonic::Response<super::DrawResponse>, tonic::Status>;
+        /// Server streaming response type for the WatchState method.
+        type WatchStateStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchStateResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Shows one pool and how busy the service is: one message at once, then one in each interval,
+        /// until the client leaves, its deadline passes, or the service stops (UNAVAILABLE, `STOPPING`).
+        /// A message is made when it can leave: a client that reads slowly misses some and never gets old
+        /// ones. For dashboards.
+        async fn watch_state(
+            &self,
+            request: tonic::Request<super::WatchStateRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchStateStream>, tonic::Status>;
     }
     /// What players need: draws, and the state of pools.
     ///
@@ -1257,6 +1513,52 @@ pub mod reward_pool_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rewardpool.v1.RewardPool/WatchState" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchStateSvc<T: RewardPool>(pub Arc<T>);
+                    impl<
+                        T: RewardPool,
+                    > tonic::server::ServerStreamingService<super::WatchStateRequest>
+                    for WatchStateSvc<T> {
+                        type Response = super::WatchStateResponse;
+                        type ResponseStream = T::WatchStateStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchStateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RewardPool>::watch_state(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchStateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
@@ -1622,6 +1924,33 @@ pub mod pool_admin_client {
                 .insert(GrpcMethod::new("rewardpool.v1.PoolAdmin", "GetStatus"));
             self.inner.unary(req, path, codec).await
         }
+        /// Shows what the service says about itself: lines that it keeps, then each new one at once, until
+        /// the client leaves, its deadline passes, or the service stops (UNAVAILABLE, `STOPPING`). The last
+        /// 1000 lines are kept; a client that reads too slowly loses the oldest and is told how many.
+        pub async fn watch_log(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchLogRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::LogEvent>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rewardpool.v1.PoolAdmin/WatchLog",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rewardpool.v1.PoolAdmin", "WatchLog"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1706,6 +2035,19 @@ pub mod pool_admin_server {
             tonic::Response<super::GetStatusResponse>,
             tonic::Status,
         >;
+        /// Server streaming response type for the WatchLog method.
+        type WatchLogStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::LogEvent, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Shows what the service says about itself: lines that it keeps, then each new one at once, until
+        /// the client leaves, its deadline passes, or the service stops (UNAVAILABLE, `STOPPING`). The last
+        /// 1000 lines are kept; a client that reads too slowly loses the oldest and is told how many.
+        async fn watch_log(
+            &self,
+            request: tonic::Request<super::WatchLogRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchLogStream>, tonic::Status>;
     }
     /// What administrators need. Every change is logged, with its actor and reason, and is answered after
     /// it is durable. Refusals are those of RewardPool.
@@ -2187,6 +2529,52 @@ pub mod pool_admin_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rewardpool.v1.PoolAdmin/WatchLog" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchLogSvc<T: PoolAdmin>(pub Arc<T>);
+                    impl<
+                        T: PoolAdmin,
+                    > tonic::server::ServerStreamingService<super::WatchLogRequest>
+                    for WatchLogSvc<T> {
+                        type Response = super::LogEvent;
+                        type ResponseStream = T::WatchLogStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchLogRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as PoolAdmin>::watch_log(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchLogSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

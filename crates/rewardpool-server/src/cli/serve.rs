@@ -38,13 +38,10 @@ pub(crate) struct ServeArgs {
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let config = effective_config(args)?;
-    if let Err(error) = telemetry::start(&config.log) {
-        return Err(Failure::new(
-            exit::INPUT_OUTPUT,
-            Chain(&error).to_string(),
-            "start the service in a process of its own",
-        ));
-    }
+    let log = telemetry::start(&config.log).map_err(|error| {
+        let hint = "start the service in a process of its own";
+        Failure::new(exit::INPUT_OUTPUT, Chain(&error).to_string(), hint)
+    })?;
     announce(&config);
     let stdin_ended = args.until_stdin_ends.then(stdin_end).transpose()?;
     let stop = async {
@@ -62,7 +59,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
             () = stdin_ended => {}
         }
     };
-    serve::serve(&config, stop).map_err(|error| {
+    serve::serve(&config, log, stop).map_err(|error| {
         let code = error.exit_code();
         let hint = match code {
             _ if error.is_out_of_space() => {

@@ -9,8 +9,10 @@ use rewardpool_proto::v1::pool_admin_server::PoolAdmin;
 use tonic::metadata::MetadataMap;
 use tonic::{Response, Status};
 
+use super::watch::{LogSource, Messages};
 use super::{Edge, StatusInfo, call, check};
-use crate::convert::{Fault, wide};
+use crate::activity::process_id;
+use crate::convert::{Fault, segment_info, snapshot_info, wide};
 
 /// How long a call without a deadline waits for a snapshot.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_mins(10);
@@ -57,6 +59,8 @@ impl PoolAdminService {
 
 #[tonic::async_trait]
 impl PoolAdmin for PoolAdminService {
+    type WatchLogStream = Messages<LogSource>;
+
     async fn create_pool(
         &self,
         request: tonic::Request<v1::CreatePoolRequest>,
@@ -173,13 +177,15 @@ impl PoolAdmin for PoolAdminService {
         &self,
         request: tonic::Request<v1::GetStatusRequest>,
     ) -> Result<Response<v1::GetStatusResponse>, Status> {
-        let (mailbox, info) = (&self.edge.mailbox, &self.info);
+        let (Edge { mailbox, meter, .. }, info) = (&self.edge, &self.info);
         let handle = &mailbox.handle;
         let deadline = check::deadline(request.metadata());
         let reply = call::ask(mailbox, Request::ReadStatus, deadline).await?;
         let Answer::Status(status) = call::answer(&reply)? else {
             unreachable!("a read of the status is answered by a status")
         };
+        let segments = handle.segment_spans();
+        let snapshots = handle.snapshots();
         let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Ok(Response::new(v1::GetStatusResponse {
             version: info.version.to_owned(),
@@ -188,9 +194,9 @@ impl PoolAdmin for PoolAdminService {
             durable_lsn: status.durable_lsn,
             last_request_id: status.last_request_id,
             current_segment: status.current_segment,
-            segments: narrow(handle.segments()),
+            segments: narrow(segments.len()),
             pools: narrow(status.pools),
-            uptime_seconds: info.ready_at.elapsed().as_secs_f64(),
+            uptime_seconds: meter.uptime_seconds(),
             recovery: Some(v1::RecoveryReport {
                 snapshot_lsn: info.recovery.snapshot_lsn,
                 segments: info.recovery.segments,
@@ -203,6 +209,34 @@ impl PoolAdmin for PoolAdminService {
             mailbox_capacity: wide(handle.mailbox_capacity()),
             conservation_ok: status.conservation_ok,
             scheduling: info.scheduling.to_owned(),
+            segment_infos: segments
+                .iter()
+                .map(|segment| segment_info(segment, status.current_segment))
+                .collect(),
+            snapshot_infos: snapshots
+                .iter()
+                .rev()
+                .filter_map(|&lsn| snapshot_info(&info.working_dir, lsn))
+                .collect(),
+            working_dir: info.working_dir.display().to_string(),
+            started_at_ms: meter.started_at_ms(),
+            process_id: process_id(),
+            activity: Some(meter.activity()),
         }))
+    }
+
+    async fn watch_log(
+        &self,
+        request: tonic::Request<v1::WatchLogRequest>,
+    ) -> Result<Response<Self::WatchLogStream>, Status> {
+        let deadline = check::deadline(request.metadata());
+        let v1::WatchLogRequest { after_sequence, backlog } = request.into_inner();
+        let (backlog, ring) = (check::backlog(backlog)?, &self.info.log);
+        let next = match after_sequence {
+            0 => ring.place_before_end(backlog),
+            _ => ring.place_after(after_sequence),
+        };
+        let source = LogSource::new(ring.clone(), next);
+        Ok(Response::new(Messages::new(&self.edge, deadline, source)?))
     }
 }

@@ -18,6 +18,7 @@ use tonic::metadata::MetadataMap;
 
 use super::Mailbox;
 use crate::convert::Fault;
+use crate::log_ring::LINES_MAX;
 
 /// The pool that an empty name means when there are several.
 const DEFAULT_POOL: &str = "default";
@@ -110,6 +111,25 @@ impl Page {
 fn unknown_token() -> Fault {
     let rule = "this is not a token of a page: start at the first page, with an empty token";
     Fault::invalid("page_token", rule)
+}
+
+/// How often somebody who watches a pool is shown it.
+pub(super) fn interval(ms: u32) -> Result<Duration, Fault> {
+    match ms {
+        0 => Ok(Duration::from_secs(1)),
+        100..=60_000 => Ok(Duration::from_millis(ms.into())),
+        _ => {
+            let rule = format!("an interval has 100 to 60000 ms, or 0 for a second, not {ms}");
+            Err(Fault::invalid("interval_ms", rule))
+        }
+    }
+}
+
+/// How many lines of the log are shown at first.
+pub(super) fn backlog(lines: u32) -> Result<usize, Fault> {
+    usize::try_from(lines).ok().filter(|&lines| lines <= LINES_MAX).ok_or_else(|| {
+        Fault::invalid("backlog", format!("at most {LINES_MAX} lines are kept, not {lines}"))
+    })
 }
 
 /// Who asks for a change and why.

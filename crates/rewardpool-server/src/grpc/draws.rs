@@ -9,12 +9,16 @@ use tonic::{Response, Status, Streaming};
 use super::check::Page;
 use super::draw_stream::DrawStreamDialect;
 use super::stream::Answers;
+use super::watch::{Messages, StateSource};
 use super::{Edge, EngineMailbox, answer, call, check};
 use crate::convert::{Fault, item_state, pool_status, pool_summary, wide};
 
 /// The answers of one stream of draws.
 type DrawAnswers =
     Answers<EngineMailbox, DrawStreamDialect<EngineMailbox>, Streaming<v1::DrawRequest>>;
+
+/// Items of a message to someone who watches and does not say how many.
+const WATCHED_ITEMS: i32 = 100;
 
 /// Serves `rewardpool.v1.RewardPool`.
 pub(crate) struct RewardPoolService {
@@ -35,7 +39,7 @@ fn drawn(reply: &Reply) -> Result<Encoded<v1::DrawResponse>, Fault> {
     Ok(answer::draw_response(reply, draw))
 }
 
-fn state(page: Page, found: &PoolPage) -> Result<v1::GetStateResponse, Fault> {
+pub(super) fn state(page: Page, found: &PoolPage) -> Result<v1::GetStateResponse, Fault> {
     let summary = &found.summary;
     Ok(v1::GetStateResponse {
         pool: summary.id.as_str().to_owned(),
@@ -64,6 +68,7 @@ fn pools(page: Page, found: &PoolsPage) -> Result<v1::ListPoolsResponse, Fault> 
 #[tonic::async_trait]
 impl RewardPool for RewardPoolService {
     type DrawStreamStream = Box<DrawAnswers>;
+    type WatchStateStream = Messages<StateSource>;
 
     async fn draw(
         &self,
@@ -82,7 +87,7 @@ impl RewardPool for RewardPoolService {
         request: tonic::Request<Streaming<v1::DrawRequest>>,
     ) -> Result<Response<Self::DrawStreamStream>, Status> {
         let deadline = check::deadline(request.metadata());
-        let Edge { mailbox, stopping } = self.edge.clone();
+        let Edge { mailbox, stopping, .. } = self.edge.clone();
         let dialect = DrawStreamDialect::new(mailbox.clone());
         let answers = Answers::new(mailbox, dialect, request.into_inner(), deadline, stopping);
         Ok(Response::new(Box::new(answers)))
@@ -130,5 +135,19 @@ impl RewardPool for RewardPoolService {
         let request = Request::FindDraw { pool, key };
         let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
         Ok(Response::new(drawn(&reply)?))
+    }
+
+    async fn watch_state(
+        &self,
+        request: tonic::Request<v1::WatchStateRequest>,
+    ) -> Result<Response<Self::WatchStateStream>, Status> {
+        let deadline = check::deadline(request.metadata());
+        let request = request.into_inner();
+        let pool = check::pool(&self.edge.mailbox, &request.pool)?;
+        let interval = check::interval(request.interval_ms)?;
+        let size = if request.page_size == 0 { WATCHED_ITEMS } else { request.page_size };
+        let page = Page::new(size, &request.page_token)?;
+        let source = StateSource::new(self.edge.clone(), pool, page, interval);
+        Ok(Response::new(Messages::new(&self.edge, deadline, source)?))
     }
 }

@@ -11,12 +11,17 @@ mod fake;
 mod replies;
 mod seed;
 mod stream;
+mod watch;
 
-use std::time::Instant;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use rewardpool_core::ids::PoolNumber;
 use rewardpool_engine::{Handle, RecoveryReport, Refusal, Submission};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch as watch_channel};
+
+use crate::activity::Meter;
+use crate::log_ring::LogRing;
 
 pub(crate) use self::admin::PoolAdminService;
 pub(crate) use self::draws::RewardPoolService;
@@ -29,7 +34,26 @@ pub(crate) struct Edge {
     /// The way into the engine and back.
     pub(crate) mailbox: EngineMailbox,
     /// Becomes true when the service stops: streams then end by themselves.
-    pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) stopping: watch_channel::Receiver<bool>,
+    /// How busy the service is.
+    pub(crate) meter: Arc<Meter>,
+    /// One permit for each more who may watch.
+    watchers: Arc<Semaphore>,
+}
+
+impl Edge {
+    /// The edge of an engine that was just opened.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub(crate) fn new(handle: Handle, stopping: watch_channel::Receiver<bool>) -> Self {
+        Self {
+            meter: Meter::ticking(handle.clone()),
+            mailbox: EngineMailbox::new(handle),
+            stopping,
+            watchers: Arc::new(Semaphore::new(watch::WATCHERS_MAX)),
+        }
+    }
 }
 
 /// What a status tells that the engine does not know.
@@ -45,8 +69,10 @@ pub(crate) struct StatusInfo {
     pub(crate) scheduling: &'static str,
     /// What the start found.
     pub(crate) recovery: RecoveryReport,
-    /// When the service became ready.
-    pub(crate) ready_at: Instant,
+    /// Where the log and the snapshots are.
+    pub(crate) working_dir: PathBuf,
+    /// What the service says about itself.
+    pub(crate) log: LogRing,
 }
 
 /// What the edge needs of the engine for draws; tests put their own in its place.

@@ -63,7 +63,7 @@ impl RewardPoolService for SeedService {
         request: tonic::Request<Streaming<seed::DrawRequest>>,
     ) -> Result<Response<Self::DrawStream>, Status> {
         let deadline = check::deadline(request.metadata());
-        let Edge { mailbox, stopping } = self.edge.clone();
+        let Edge { mailbox, stopping, .. } = self.edge.clone();
         let dialect = SeedDialect::new(mailbox.clone());
         let answers = Answers::new(mailbox, dialect, request.into_inner(), deadline, stopping);
         Ok(Response::new(Box::new(answers)))

@@ -64,6 +64,20 @@ pub mod reward_pool_server {
             tonic::Response<crate::encoded::Encoded<crate::v1::DrawResponse>>,
             tonic::Status,
         >;
+        /// Server streaming response type for the WatchState method.
+        type WatchStateStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<crate::v1::WatchStateResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Shows one pool and how busy the service is: one message at once, then one in each interval,
+        /// until the client leaves, its deadline passes, or the service stops (UNAVAILABLE, `STOPPING`).
+        /// A message is made when it can leave: a client that reads slowly misses some and never gets old
+        /// ones. For dashboards.
+        async fn watch_state(
+            &self,
+            request: tonic::Request<crate::v1::WatchStateRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchStateStream>, tonic::Status>;
     }
     /// What players need: draws, and the state of pools.
     ///
@@ -383,6 +397,52 @@ pub mod reward_pool_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rewardpool.v1.RewardPool/WatchState" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchStateSvc<T: RewardPool>(pub Arc<T>);
+                    impl<
+                        T: RewardPool,
+                    > tonic::server::ServerStreamingService<crate::v1::WatchStateRequest>
+                    for WatchStateSvc<T> {
+                        type Response = crate::v1::WatchStateResponse;
+                        type ResponseStream = T::WatchStateStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<crate::v1::WatchStateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RewardPool>::watch_state(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchStateSvc(inner);
+                        let codec = crate::encoded::EncodedCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
