@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crate::event::Problem;
 use crate::model::{Item, Units};
 
-/// Reads the configuration again and compares one pool with the items that run.
-pub type Compare = Arc<dyn Fn(&str, &[Item]) -> Result<Difference, Problem> + Send + Sync>;
+/// Reads the configuration again and compares one pool with its items at this version of its
+/// catalogue.
+pub type Compare = Arc<dyn Fn(&str, u64, &[Item]) -> Result<Difference, Problem> + Send + Sync>;
 
 /// How a running catalogue differs from the file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -59,6 +59,8 @@ pub enum Event {
     Log(Vec<LogLine>),
     /// The service does not give its messages.
     NoLog(Problem),
+    /// Something that the user should read.
+    Note(String),
     /// A command of the user was answered.
     Reply(CommandId, Reply),
 }

@@ -313,6 +313,7 @@ impl App {
                 return;
             }
             Event::Log(lines) => self.on_log(lines),
+            Event::Note(text) => self.note(Tone::Warning, &text),
             Event::NoLog(problem) => self.no_log = Some(problem),
             Event::Reply(id, reply) => self.on_reply(id, reply),
         }
