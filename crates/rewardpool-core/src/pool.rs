@@ -137,6 +137,8 @@ struct Sums {
     listed_weight: u64,
     /// Weights of all items that are available.
     available_weight: u64,
+    /// Items that are available.
+    available_items: u64,
 }
 
 /// What the awards of one command change in the sums, gathered aside: the sums themselves would
@@ -163,6 +165,7 @@ impl Sums {
         self.unlimited = self.unlimited.wrapping_add(part.unlimited);
         self.listed_weight = self.listed_weight.wrapping_add(part.listed_weight);
         self.available_weight = self.available_weight.wrapping_add(part.available_weight);
+        self.available_items = self.available_items.wrapping_add(part.available_items);
     }
 
     fn subtract(&mut self, index: ItemIndex, item: &Item) {
@@ -172,6 +175,7 @@ impl Sums {
         self.unlimited = self.unlimited.wrapping_sub(part.unlimited);
         self.listed_weight = self.listed_weight.wrapping_sub(part.listed_weight);
         self.available_weight = self.available_weight.wrapping_sub(part.available_weight);
+        self.available_items = self.available_items.wrapping_sub(part.available_items);
     }
 
     /// What one item adds to the sums.
@@ -193,6 +197,7 @@ impl Sums {
             unlimited: u64::from(units.is_none()),
             listed_weight: if item.retired { 0 } else { item.weight },
             available_weight: item.effective_weight(),
+            available_items: u64::from(item.effective_weight() > 0),
         }
     }
 }
@@ -433,6 +438,7 @@ impl Pool {
     fn sell_out(&mut self, item: ItemIndex) {
         let weight = self.terms[item.as_usize()].weight_and_retired & !RETIRED;
         self.sums.available_weight -= weight;
+        self.sums.available_items -= 1;
         if let Some(selector) = &mut self.selector {
             selector.set(item, 0);
         }
@@ -631,6 +637,11 @@ impl Pool {
         self.sums.available_weight
     }
 
+    /// Items that are available.
+    pub(crate) fn available_items(&self) -> u64 {
+        self.sums.available_items
+    }
+
     /// Weights of all items that are not retired.
     pub(crate) fn listed_weight(&self) -> u64 {
         self.sums.listed_weight
@@ -693,6 +704,11 @@ impl Pool {
                 Sum::AvailableWeight,
                 u128::from(kept.available_weight),
                 u128::from(sums.available_weight),
+            ),
+            (
+                Sum::AvailableItems,
+                u128::from(kept.available_items),
+                u128::from(sums.available_items),
             ),
             (Sum::Awards, u128::from(counters.awards), awards),
             (Sum::Draws, u128::from(counters.draws), attempts),

@@ -32,6 +32,8 @@ pub struct PoolView<'a> {
     pub empties: u64,
     /// Weights of all items that are available, the denominator of all chances.
     pub available_weight: u64,
+    /// How many items are available.
+    pub available_items: u64,
     /// Weights of all items that are not retired.
     pub listed_weight: u64,
     /// Units of limited items that can be drawn.
@@ -198,6 +200,7 @@ fn view<'a>(names: &'a PoolNames, pool: &Pool) -> PoolView<'a> {
         awards: counters.awards,
         empties: counters.empties,
         available_weight: pool.available_weight(),
+        available_items: pool.available_items(),
         listed_weight: pool.listed_weight(),
         drawable_units: pool.drawable_units(),
         drawable_unlimited: pool.drawable_unlimited(),

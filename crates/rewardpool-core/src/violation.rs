@@ -254,6 +254,8 @@ pub enum Sum {
     ListedWeight,
     /// Weights of all items that are available.
     AvailableWeight,
+    /// Items that are available.
+    AvailableItems,
     /// The selector's total.
     SelectorTotal,
     /// Awards over all items.
@@ -276,6 +278,7 @@ impl fmt::Display for Sum {
             Self::DrawableUnlimited => "number of drawable unlimited items",
             Self::ListedWeight => "weight of all listed items",
             Self::AvailableWeight => "weight of all available items",
+            Self::AvailableItems => "number of available items",
             Self::SelectorTotal => "selector's total",
             Self::Awards => "number of awards",
             Self::Draws => "number of draws",

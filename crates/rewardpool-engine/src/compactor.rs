@@ -11,6 +11,7 @@ use rewardpool_wal::{
     EPOCH, Identity, LogReader, SegmentNumber, SnapshotFile, SnapshotHeader, snapshot_name,
 };
 
+use crate::engine::stopwatch;
 use crate::error::{Chain, EngineError};
 use crate::progress::{Progress, SnapshotTaken};
 use crate::recovery::recover;
@@ -75,7 +76,10 @@ impl Compactor {
         if !newest.wanted && self.waiting_bytes < 2 * snapshot_bytes {
             return true;
         }
-        match self.compact(newest.number) {
+        let begun = stopwatch();
+        let made = self.compact(newest.number);
+        self.progress.attempt_ended(made.is_ok(), begun.elapsed());
+        match made {
             Ok(()) => self.waiting_bytes = 0,
             Err(EngineError::Log(error)) if error.is_out_of_space() => {
                 tracing::error!(

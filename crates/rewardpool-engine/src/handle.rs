@@ -10,7 +10,7 @@ use rewardpool_core::ids::{Outcome, PoolNumber, RequestId};
 use rewardpool_core::name::{ItemId, PoolId};
 use rewardpool_wal::SegmentSpan;
 
-use crate::progress::{Progress, SnapshotTaken};
+use crate::progress::{Progress, SnapshotTaken, SnapshotsMade};
 use crate::request::{Answer, NewPool, Refusal, Request};
 use crate::statistics::{Reading, Statistics};
 use crate::submission::{Reply, ReplyPort, Submission};
@@ -161,6 +161,11 @@ impl Handle {
         self.progress.snapshots()
     }
 
+    /// How the making of snapshots went.
+    pub fn snapshots_made(&self) -> SnapshotsMade {
+        self.progress.snapshots_made()
+    }
+
     /// Reads the counters into buffers that were made before. Never waits for the writer.
     pub fn read_statistics(&self, into: &mut Reading) {
         self.statistics.read_into(into);
@@ -171,7 +176,7 @@ impl Handle {
         self.statistics.refusals()
     }
 
-    /// Counts a refusal of a request that somebody gave up to hand over.
+    /// Counts a request that was refused before it was handed over.
     pub fn count_refusal(&self, refusal: Refusal) {
         self.statistics.refuse(refusal);
     }

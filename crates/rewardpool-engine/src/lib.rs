@@ -73,7 +73,7 @@ pub use engine::Engine;
 pub use error::{Chain, EngineError};
 pub use handle::{Draws, Handle};
 pub use histogram::Distribution;
-pub use progress::SnapshotTaken;
+pub use progress::{SnapshotTaken, SnapshotsMade};
 pub use recovery::RecoveryReport;
 pub use request::{
     Answer, DrawAnswer, NewPool, PoolPage, PoolSummary, PoolsPage, Refusal, Request, Status,

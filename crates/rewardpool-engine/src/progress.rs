@@ -1,6 +1,6 @@
 //! How far the maintenance is: for those who wait for a snapshot, and for the status.
 use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rewardpool_wal::{SECTOR, SegmentSpan};
 
@@ -19,6 +19,17 @@ pub struct SnapshotTaken {
     pub sha256: [u8; 32],
 }
 
+/// How the making of snapshots went since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct SnapshotsMade {
+    /// Snapshots that were made of closed segments.
+    pub made: u64,
+    /// Attempts that failed; what they left out is made up for by the next one.
+    pub failed: u64,
+    /// How long the last one took.
+    pub last_duration: Duration,
+}
+
 /// What the maintenance has done.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
@@ -29,6 +40,7 @@ pub(crate) struct Progress {
 #[derive(Debug, Default)]
 struct Inner {
     newest: Option<SnapshotTaken>,
+    making: SnapshotsMade,
     /// The last position of which no snapshot could be made for lack of space.
     refused_lsn: u64,
     /// The segments that the directory holds, in order. The last one is written.
@@ -56,6 +68,21 @@ impl Progress {
     /// The directory holds these segments.
     pub(crate) fn segments_found(&self, segments: Vec<SegmentSpan>) {
         self.lock().segments = segments;
+    }
+
+    /// A snapshot was made of closed segments, or could not be made.
+    pub(crate) fn attempt_ended(&self, is_made: bool, took: Duration) {
+        let making = &mut self.lock().making;
+        if is_made {
+            making.made += 1;
+            making.last_duration = took;
+        } else {
+            making.failed += 1;
+        }
+    }
+
+    pub(crate) fn snapshots_made(&self) -> SnapshotsMade {
+        self.lock().making
     }
 
     /// There is no room for a snapshot of this position. Whoever waits for it is told.

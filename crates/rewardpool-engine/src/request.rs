@@ -7,7 +7,7 @@ use rewardpool_core::command::{
 use rewardpool_core::ids::{PoolNumber, RequestId};
 use rewardpool_core::name::PoolId;
 use rewardpool_core::names::ItemNames;
-use rewardpool_core::view::ItemState;
+use rewardpool_core::view::{ItemState, KeyWindow};
 
 /// One request. A draw is small and frequent; everything else is boxed.
 #[derive(Debug)]
@@ -142,6 +142,12 @@ pub struct PoolSummary {
     pub empties: u64,
     /// Weights of all items that are available now.
     pub available_weight: u64,
+    /// How many items are available now.
+    pub available_items: u64,
+    /// Units of limited items that can be drawn.
+    pub drawable_units: u128,
+    /// The idempotency keys.
+    pub keys: KeyWindow,
     /// SHA-256 of the pool's secret.
     pub commitment: [u8; 32],
 }

@@ -489,6 +489,9 @@ fn summary(view: &PoolView<'_>) -> PoolSummary {
         awards: view.awards,
         empties: view.empties,
         available_weight: view.available_weight,
+        available_items: view.available_items,
+        drawable_units: view.drawable_units,
+        keys: view.keys,
         commitment: view.commitment,
     }
 }

@@ -74,13 +74,12 @@ impl Meter {
         Arc::new(meter)
     }
 
-    /// The same, read once a second by a task that lives as long as the runtime.
+    /// Reads once a second from now on, by a task that lives as long as the runtime.
     ///
     /// # Panics
     /// Outside of a runtime.
-    pub(crate) fn ticking(handle: Handle) -> Arc<Self> {
-        let meter = Self::new(handle);
-        let ticked = Arc::clone(&meter);
+    pub(crate) fn tick(self: &Arc<Self>) {
+        let ticked = Arc::clone(self);
         // Nobody waits for this task: it ends with the runtime.
         drop(tokio::spawn(async move {
             let mut ticks = tokio::time::interval(TICK);
@@ -92,7 +91,6 @@ impl Meter {
                 ticked.sample(Instant::now());
             }
         }));
-        meter
     }
 
     /// Reads the counters.

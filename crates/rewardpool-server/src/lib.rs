@@ -4,5 +4,6 @@ pub mod config;
 pub mod convert;
 mod grpc;
 pub mod log_ring;
+mod metrics;
 pub mod serve;
 pub mod telemetry;

@@ -6,6 +6,7 @@
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 use std::{io, path, thread};
@@ -29,10 +30,15 @@ use tonic::service::Routes;
 use tonic::transport::server::{Router, TcpIncoming};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::layer::util::{Identity, Stack};
 
+use crate::activity::Meter;
 use crate::config::{Config, PoolConfig, RecordFormat, Scheduling, StorageKind, WalConfig};
-use crate::grpc::{Edge, PoolAdminService, RewardPoolService, SeedService, StatusInfo};
+use crate::grpc::{
+    CallLayer, Calls, Edge, PoolAdminService, RewardPoolService, SeedService, StatusInfo,
+};
 use crate::log_ring::LogRing;
+use crate::metrics::{Endpoint, Subject};
 
 /// Streams of one connection at the same time.
 const STREAMS_MAX: u32 = 128;
@@ -169,10 +175,20 @@ pub async fn asked_to_stop() -> io::Result<()> {
 /// [`Service::run`].
 pub struct Service {
     engine: Engine,
-    listener: Option<TcpListener>,
-    address: Option<SocketAddr>,
+    grpc: Option<Socket>,
+    metrics: Option<Socket>,
     info: StatusInfo,
+    meter: Arc<Meter>,
+    calls: Arc<Calls>,
+    is_ready: Arc<AtomicBool>,
+    items_max: usize,
     drain_timeout: Duration,
+}
+
+/// A socket that is listened on.
+struct Socket {
+    listener: TcpListener,
+    address: SocketAddr,
 }
 
 impl Service {
@@ -180,11 +196,17 @@ impl Service {
     pub fn open(config: &Config) -> Result<Self, ServeError> {
         let engine = Engine::open(&engine_config(config))?;
         match Self::around(&engine, config) {
-            Ok((listener, info)) => {
-                let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
-                let drain_timeout = config.drain_timeout;
-                Ok(Self { engine, listener, address, info, drain_timeout })
-            }
+            Ok((grpc, metrics)) => Ok(Self {
+                info: status_info(&engine, config),
+                meter: Meter::new(engine.handle()),
+                calls: Arc::default(),
+                is_ready: Arc::default(),
+                items_max: config.metrics.items_max,
+                drain_timeout: config.drain_timeout,
+                engine,
+                grpc,
+                metrics,
+            }),
             Err(error) => Err(match engine.stop() {
                 // The engine refused because it had failed, which says why.
                 Err(cause) if error.is_of_failed_engine() => cause.into(),
@@ -201,17 +223,15 @@ impl Service {
     fn around(
         engine: &Engine,
         config: &Config,
-    ) -> Result<(Option<TcpListener>, StatusInfo), ServeError> {
+    ) -> Result<(Option<Socket>, Option<Socket>), ServeError> {
         log_recovery(engine.recovery());
         log_scheduling(engine.scheduled());
         create_pools(&engine.handle(), &config.pools)?;
-        let address = config.grpc.listen_address;
-        let listener = if config.grpc.enabled {
-            Some(bind(address).map_err(|source| ServeError::Bind { address, source })?)
-        } else {
-            None
-        };
-        Ok((listener, status_info(engine, config)))
+        let Config { grpc, metrics, .. } = config;
+        let bind = |address| bind(address).map_err(|source| ServeError::Bind { address, source });
+        let grpc = grpc.enabled.then(|| bind(grpc.listen_address)).transpose()?;
+        let metrics = metrics.enabled.then(|| bind(metrics.listen_address)).transpose()?;
+        Ok((grpc, metrics))
     }
 
     /// The same service, which shows this log to clients. Without one there is nothing to show.
@@ -223,7 +243,12 @@ impl Service {
 
     /// Where it listens, with the port that was taken for port 0. `None` without a gRPC server.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.address
+        self.grpc.as_ref().map(|socket| socket.address)
+    }
+
+    /// The same for the server of metrics.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|socket| socket.address)
     }
 
     /// The way into the engine, for callers in the same process.
@@ -247,6 +272,7 @@ impl Service {
 
     fn serve_calls(&self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
         let ended = watch_engine(&self.engine).map_err(ServeError::Start)?;
+        let _metrics = self.serve_metrics().map_err(ServeError::Start)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -270,32 +296,35 @@ impl Service {
         if poll_fn(|context| Poll::Ready(stop.as_mut().poll(context).is_ready())).await {
             return Ok(());
         }
-        let Some(listener) = &self.listener else {
+        let Some(Socket { listener, address }) = &self.grpc else {
             tracing::info!("ready without a gRPC server");
+            self.is_ready.store(true, Ordering::Relaxed);
             stop.await;
+            self.is_ready.store(false, Ordering::Relaxed);
             return Ok(());
         };
         let incoming = incoming(listener).map_err(ServeError::Start)?;
         let (stopping, stopping_seen) = watch::channel(false);
         let health = HealthReporter::new();
         set_health(&health, ServingStatus::Serving).await;
-        let edge = Edge::new(self.engine.handle(), stopping_seen.clone());
-        let router = self.router(edge, health.clone());
+        let (meter, calls) = (Arc::clone(&self.meter), Arc::clone(&self.calls));
+        let edge = Edge::new(self.engine.handle(), meter, calls, stopping_seen.clone());
+        let router = self.router(*address, edge, health.clone());
         let quit = async {
             let mut stopping = stopping_seen;
             drop(stopping.wait_for(|stopping| *stopping).await);
         };
         let server = router.serve_with_incoming_shutdown(incoming, quit);
         tokio::pin!(server);
-        if let Some(address) = self.address {
-            tracing::info!(%address, "listening");
-        }
+        self.is_ready.store(true, Ordering::Relaxed);
+        tracing::info!(%address, "listening");
         tokio::select! {
             biased;
             served = &mut server => return served.map_err(ServeError::Server),
             () = stop => {}
         }
         tracing::info!("stopping");
+        self.is_ready.store(false, Ordering::Relaxed);
         set_health(&health, ServingStatus::NotServing).await;
         stopping.send_replace(true);
         if let Ok(served) = tokio::time::timeout(self.drain_timeout, server).await {
@@ -305,9 +334,31 @@ impl Service {
         Ok(())
     }
 
-    fn router(&self, edge: Edge, health: HealthReporter) -> Router {
-        let is_local = self.address.is_some_and(|address| address.ip().is_loopback());
+    /// Serves metrics until what it gives is dropped.
+    fn serve_metrics(&self) -> io::Result<Option<Endpoint>> {
+        let Some(Socket { listener, address }) = &self.metrics else { return Ok(None) };
+        let subject = Subject {
+            handle: self.engine.handle(),
+            meter: Arc::clone(&self.meter),
+            calls: Arc::clone(&self.calls),
+            info: self.info.clone(),
+            items_max: self.items_max,
+            is_ready: Arc::clone(&self.is_ready),
+        };
+        let endpoint = Endpoint::start(listener.try_clone()?, subject)?;
+        tracing::info!(%address, "metrics can be read");
+        Ok(Some(endpoint))
+    }
+
+    fn router(
+        &self,
+        address: SocketAddr,
+        edge: Edge,
+        health: HealthReporter,
+    ) -> Router<Stack<CallLayer, Identity>> {
+        let is_local = address.ip().is_loopback();
         tonic::transport::Server::builder()
+            .layer(CallLayer::new(Arc::clone(&self.calls)))
             .max_concurrent_streams(STREAMS_MAX)
             .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
             .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
@@ -324,7 +375,8 @@ impl Service {
 /// # Panics
 /// Outside of a runtime.
 pub fn routes(engine: &Engine, config: &Config, stopping: watch::Receiver<bool>) -> Routes {
-    let edge = Edge::new(engine.handle(), stopping);
+    let (meter, calls) = (Meter::new(engine.handle()), Arc::default());
+    let edge = Edge::new(engine.handle(), meter, calls, stopping);
     services(edge, status_info(engine, config), HealthReporter::new(), false)
 }
 
@@ -363,10 +415,11 @@ fn services(edge: Edge, info: StatusInfo, health: HealthReporter, has_reflection
     routes.add_service(reflection)
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr) -> io::Result<Socket> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
-    Ok(listener)
+    let address = listener.local_addr()?;
+    Ok(Socket { listener, address })
 }
 
 fn incoming(listener: &TcpListener) -> io::Result<TcpIncoming> {

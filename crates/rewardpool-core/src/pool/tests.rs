@@ -77,6 +77,7 @@ fn each_spoiled_sum_is_found() {
     assert_eq!(sum_found(|pool| pool.sums.unlimited += 1), Sum::DrawableUnlimited);
     assert_eq!(sum_found(|pool| pool.sums.listed_weight += 1), Sum::ListedWeight);
     assert_eq!(sum_found(|pool| pool.sums.available_weight += 1), Sum::AvailableWeight);
+    assert_eq!(sum_found(|pool| pool.sums.available_items += 1), Sum::AvailableItems);
     assert_eq!(sum_found(|pool| pool.counters.awards += 1), Sum::Awards);
     assert_eq!(sum_found(|pool| pool.counters.draws += 1), Sum::Draws);
     assert_eq!(sum_found(|pool| pool.counters.empties += 1), Sum::Draws);

@@ -29,10 +29,24 @@ use self::reader::{Numbers, Path, Reader, Section};
 /// Text of a configuration file with every option, its default and its bounds.
 const SAMPLE: &str = include_str!("../../../../samples/config.yaml");
 
+/// Where the gRPC server listens when nothing is said.
+const GRPC_PORT: u16 = 50_051;
+/// Where the server of metrics listens when nothing is said.
+const METRICS_PORT: u16 = 9464;
+
 /// The options, section by section.
 mod keys {
-    pub(super) const TOP: &[&str] =
-        &["working_dir", "pool", "pools", "wal", "grpc", "log", "drain_timeout", "test_mode"];
+    pub(super) const TOP: &[&str] = &[
+        "working_dir",
+        "pool",
+        "pools",
+        "wal",
+        "grpc",
+        "metrics",
+        "log",
+        "drain_timeout",
+        "test_mode",
+    ];
     pub(super) const POOL: &[&str] = &["id", "catalog", "selector", "idempotency", "seed"];
     pub(super) const ITEM: &[&str] = &["item_id", "quantity", "weight", "probability"];
     pub(super) const IDEMPOTENCY: &[&str] = &["window", "max_keys", "max_outcomes"];
@@ -45,6 +59,7 @@ mod keys {
         "scheduling",
     ];
     pub(super) const GRPC: &[&str] = &["enabled", "listen_address", "insecure"];
+    pub(super) const METRICS: &[&str] = &["enabled", "listen_address", "insecure", "max_items"];
     pub(super) const LOG: &[&str] = &["level", "format"];
 
     pub(super) const SECTIONS: &[(&str, &[&str])] = &[
@@ -54,6 +69,7 @@ mod keys {
         ("pool.idempotency", IDEMPOTENCY),
         ("wal", WAL),
         ("grpc", GRPC),
+        ("metrics", METRICS),
         ("log", LOG),
     ];
 }
@@ -69,6 +85,8 @@ pub struct Config {
     pub wal: WalConfig,
     /// The gRPC server.
     pub grpc: GrpcConfig,
+    /// The HTTP server of metrics.
+    pub metrics: MetricsConfig,
     /// What the service says about itself.
     pub log: LogConfig,
     /// How long a stop waits for calls that are under way: 0s to 1h. Default: 10s.
@@ -178,6 +196,21 @@ pub struct GrpcConfig {
     pub insecure: bool,
 }
 
+/// The HTTP server from which Prometheus reads.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MetricsConfig {
+    /// Whether it runs. Default: false.
+    pub enabled: bool,
+    /// Where it listens; a loopback address unless `insecure`. Port 0 takes any free port.
+    /// Default: 127.0.0.1:9464.
+    pub listen_address: SocketAddr,
+    /// Whether other machines may reach it without encryption. Default: false.
+    pub insecure: bool,
+    /// Items of each pool that have metrics of their own (`max_items`): 0 to 1 000 000.
+    /// Default: 1000.
+    pub items_max: usize,
+}
+
 /// What the service says about itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogConfig {
@@ -239,6 +272,7 @@ fn read_config(reader: &mut Reader<'_>, top: &Node) -> Config {
         pools: pools::read(reader, &section, test_mode),
         wal: read_wal(reader, &section),
         grpc: read_grpc(reader, &section),
+        metrics: read_metrics(reader, &section),
         log: read_log(reader, &section),
         drain_timeout: reader.duration_or(
             &section,
@@ -295,33 +329,51 @@ fn read_grpc(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> GrpcConfig {
     let insecure = reader.switch_or(&section, "insecure", false);
     GrpcConfig {
         enabled: reader.switch_or(&section, "enabled", true),
-        listen_address: read_listen_address(reader, &section, insecure),
+        listen_address: read_listen_address(reader, &section, GRPC_PORT, insecure),
         insecure,
+    }
+}
+
+fn read_metrics(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> MetricsConfig {
+    let path = Path::Key(top.path, "metrics");
+    let section = reader.section_of(top, &path, "metrics", keys::METRICS);
+    let insecure = reader.switch_or(&section, "insecure", false);
+    let items = Numbers { noun: "it", min: 0, max: 1_000_000, note: "" };
+    let items_max = reader.number_or(&section, "max_items", items, 1000);
+    MetricsConfig {
+        enabled: reader.switch_or(&section, "enabled", false),
+        listen_address: read_listen_address(reader, &section, METRICS_PORT, insecure),
+        insecure,
+        items_max: usize::try_from(items_max).expect("at most 1 000 000"),
     }
 }
 
 fn read_listen_address(
     reader: &mut Reader<'_>,
     section: &Section<'_, '_>,
+    port: u16,
     insecure: bool,
 ) -> SocketAddr {
-    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_051));
-    let rule = "an address is `:50051` (this machine only) or `127.0.0.1:50051`";
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let rule = format!("an address is `:{port}` (this machine only) or `127.0.0.1:{port}`");
     let Some(node) = section.get("listen_address") else { return default };
     let path = Path::Key(section.path, "listen_address");
     let Value::Text(text) = &node.value else {
-        reader.refuse(&path, node, rule);
+        reader.refuse(&path, node, &rule);
         return default;
     };
     match parse_listen_address(text) {
         Some(address) if insecure || address.ip().is_loopback() => return address,
         Some(_) => {
-            let rule = "other machines can reach this address, and calls are not encrypted: write \
-                        a loopback address such as `127.0.0.1:50051`, or allow it with `insecure: \
-                        true` under `grpc`";
-            reader.refuse(&path, node, rule);
+            let rule = format!(
+                "other machines can reach this address, and calls are not encrypted: write a \
+                 loopback address such as `127.0.0.1:{port}`, or allow it with `insecure: true` \
+                 under `{}`",
+                section.path
+            );
+            reader.refuse(&path, node, &rule);
         }
-        None => reader.refuse(&path, node, rule),
+        None => reader.refuse(&path, node, &rule),
     }
     default
 }

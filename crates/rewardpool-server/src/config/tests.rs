@@ -146,6 +146,12 @@ fn every_option_is_read() {
             listen_address: "[::]:0".parse().unwrap(),
             insecure: true,
         },
+        metrics: MetricsConfig {
+            enabled: true,
+            listen_address: "0.0.0.0:9100".parse().unwrap(),
+            insecure: true,
+            items_max: 1_000_000,
+        },
         log: LogConfig { level: tracing::Level::TRACE, format: LogFormat::Json },
         drain_timeout: Duration::from_millis(1500),
         test_mode: true,

@@ -18,7 +18,7 @@ pub(super) fn give_up_at(deadline: Option<Instant>) -> time::Instant {
 }
 
 /// Makes one request. The reply holds exactly one answer, see [`answer`].
-pub(super) async fn ask(
+pub(crate) async fn ask(
     mailbox: &impl Mailbox,
     request: Request,
     deadline: Option<Instant>,
@@ -30,6 +30,7 @@ pub(super) async fn ask(
     let give_up_at = give_up_at(deadline);
     while let Err((refusal, returned)) = mailbox.submit(submission) {
         if refusal != Refusal::Overloaded || time::Instant::now() >= give_up_at {
+            mailbox.count_refusal(refusal);
             return Err(refusal.into());
         }
         submission = returned;
@@ -39,7 +40,7 @@ pub(super) async fn ask(
 }
 
 /// The answer of a reply to a single request.
-pub(super) fn answer(reply: &Reply) -> Result<&Answer, Fault> {
+pub(crate) fn answer(reply: &Reply) -> Result<&Answer, Fault> {
     let [answer] = reply.answers() else { unreachable!("one request has one answer") };
     answer.as_ref().map_err(|&refusal| refusal.into())
 }

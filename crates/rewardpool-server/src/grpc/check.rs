@@ -12,6 +12,7 @@ use rewardpool_core::limits::{DRAW_COUNT_MAX, KEY_BYTES_MAX, NOTE_BYTES_MAX, TOT
 use rewardpool_core::name::{ItemId, PoolId};
 use rewardpool_core::quantity::Quantity;
 use rewardpool_core::selector::SelectorKind;
+use rewardpool_engine::Refusal;
 use rewardpool_proto::v1;
 use rewardpool_proto::v1::update_item_request::Quantity as QuantityField;
 use tonic::metadata::MetadataMap;
@@ -39,7 +40,11 @@ pub(super) fn pool(mailbox: &impl Mailbox, name: &str) -> Result<PoolNumber, Fau
     }
     match (mailbox.pool(name), PoolId::new(name)) {
         (Some(number), _) => Ok(number),
-        (None, Ok(_)) => Err(Rejection::UnknownPool.into()),
+        (None, Ok(_)) => {
+            let refusal = Refusal::Rejected(Rejection::UnknownPool);
+            mailbox.count_refusal(refusal);
+            Err(refusal.into())
+        }
         (None, Err(error)) => Err(Fault::invalid("pool", error)),
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct FakeMailbox {
     pub(super) pools: Vec<&'static str>,
     pub(super) refusals: Arc<Mutex<Vec<Refusal>>>,
     pub(super) tries: Arc<AtomicUsize>,
+    /// Refusals that were counted; `None` for a value that a request must not have.
+    pub(super) counted: Arc<Mutex<Vec<Option<Refusal>>>>,
     pub(super) taken: Arc<Mutex<Vec<Submission>>>,
     replies: Replies,
 }
@@ -62,5 +64,13 @@ impl Mailbox for FakeMailbox {
 
     fn only_pool(&self) -> Option<PoolNumber> {
         (self.pools.len() == 1).then_some(PoolNumber(0))
+    }
+
+    fn count_refusal(&self, refusal: Refusal) {
+        self.counted.lock().unwrap().push(Some(refusal));
+    }
+
+    fn count_invalid(&self) {
+        self.counted.lock().unwrap().push(None);
     }
 }

@@ -2,7 +2,8 @@
 //! engine in the vocabulary of the core; what comes back is turned into messages.
 mod admin;
 mod answer;
-mod call;
+pub(crate) mod call;
+mod calls;
 mod check;
 mod draw_stream;
 mod draws;
@@ -24,6 +25,8 @@ use crate::activity::Meter;
 use crate::log_ring::LogRing;
 
 pub(crate) use self::admin::PoolAdminService;
+
+pub(crate) use self::calls::{CallCounts, CallLayer, Calls};
 pub(crate) use self::draws::RewardPoolService;
 use self::replies::Replies;
 pub(crate) use self::seed::SeedService;
@@ -46,13 +49,15 @@ impl Edge {
     ///
     /// # Panics
     /// Outside of a runtime.
-    pub(crate) fn new(handle: Handle, stopping: watch_channel::Receiver<bool>) -> Self {
-        Self {
-            meter: Meter::ticking(handle.clone()),
-            mailbox: EngineMailbox::new(handle),
-            stopping,
-            watchers: Arc::new(Semaphore::new(watch::WATCHERS_MAX)),
-        }
+    pub(crate) fn new(
+        handle: Handle,
+        meter: Arc<Meter>,
+        calls: Arc<Calls>,
+        stopping: watch_channel::Receiver<bool>,
+    ) -> Self {
+        meter.tick();
+        let watchers = Arc::new(Semaphore::new(watch::WATCHERS_MAX));
+        Self { mailbox: EngineMailbox::new(handle, calls), stopping, meter, watchers }
     }
 }
 
@@ -86,6 +91,10 @@ pub(crate) trait Mailbox: Send + Sync + 'static {
     fn pool(&self, name: &str) -> Option<PoolNumber>;
     /// See [`Handle::only_pool`].
     fn only_pool(&self) -> Option<PoolNumber>;
+    /// Counts a request that the engine does not hear of, and why.
+    fn count_refusal(&self, refusal: Refusal);
+    /// Counts a request of a stream that has a value that it must not have.
+    fn count_invalid(&self);
 }
 
 /// The engine of the service.
@@ -94,6 +103,7 @@ pub(crate) struct EngineMailbox {
     /// The way in.
     pub(crate) handle: Handle,
     replies: Replies,
+    calls: Arc<Calls>,
 }
 
 impl EngineMailbox {
@@ -101,8 +111,8 @@ impl EngineMailbox {
     ///
     /// # Panics
     /// Outside of a runtime.
-    pub(crate) fn new(handle: Handle) -> Self {
-        Self { handle, replies: Replies::dispatched() }
+    pub(crate) fn new(handle: Handle, calls: Arc<Calls>) -> Self {
+        Self { handle, replies: Replies::dispatched(), calls }
     }
 }
 
@@ -121,5 +131,13 @@ impl Mailbox for EngineMailbox {
 
     fn only_pool(&self) -> Option<PoolNumber> {
         self.handle.only_pool()
+    }
+
+    fn count_refusal(&self, refusal: Refusal) {
+        self.handle.count_refusal(refusal);
+    }
+
+    fn count_invalid(&self) {
+        self.calls.count_invalid();
     }
 }

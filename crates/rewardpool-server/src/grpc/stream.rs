@@ -17,7 +17,7 @@ use rewardpool_engine::{Answer, DrawAnswer, Refusal, Reply, Request, Submission}
 use tokio::sync::{oneshot, watch};
 use tokio::time::{self, Sleep};
 use tokio_stream::Stream;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::Mailbox;
 use super::call::{RETRY_EVERY, give_up_at};
@@ -212,6 +212,7 @@ where
             let retry = Box::pin(time::sleep_until(now + RETRY_EVERY));
             self.held = Some(Held { submission, give_up_at, retry });
         } else {
+            (0..submission.len()).for_each(|_| self.mailbox.count_refusal(refusal));
             let last = self.bundles.back_mut().expect("a submission belongs to the last bundle");
             last.fate = Fate::Refused(refusal);
         }
@@ -231,7 +232,12 @@ where
                     draws += command.count.as_usize();
                     None
                 }
-                Err(fault) => Some(fault),
+                Err(fault) => {
+                    if fault.code == Code::InvalidArgument {
+                        self.mailbox.count_invalid();
+                    }
+                    Some(fault)
+                }
             };
             places.push(Place { count: ask.count, fault });
             if places.len() >= COMMANDS_MAX || draws >= BUNDLE_DRAWS {
