@@ -5,7 +5,9 @@
 //! create pools: what is in the log of a working directory wins over what is in the file.
 //!
 //! Read on in `keys` below (the options), `pools.rs` (catalogues), `reader.rs` (how values are
-//! taken), `document.rs` (YAML) and `fault.rs` (what a user is told).
+//! taken), `document.rs` (YAML), `fault.rs` (what a user is told) and `difference.rs` (how the pools
+//! that run differ from those of a file).
+pub mod difference;
 mod document;
 mod fault;
 mod pools;
