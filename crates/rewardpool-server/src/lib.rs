@@ -3,6 +3,7 @@ mod activity;
 pub mod config;
 pub mod convert;
 mod grpc;
+pub mod local;
 pub mod log_ring;
 mod metrics;
 pub mod serve;

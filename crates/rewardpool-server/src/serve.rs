@@ -37,6 +37,7 @@ use crate::config::{Config, PoolConfig, RecordFormat, Scheduling, StorageKind, W
 use crate::grpc::{
     CallLayer, Calls, Edge, PoolAdminService, RewardPoolService, SeedService, StatusInfo,
 };
+use crate::local::{Incoming, LocalConnector, LocalListener, local};
 use crate::log_ring::LogRing;
 use crate::metrics::{Endpoint, Subject};
 
@@ -177,6 +178,7 @@ pub struct Service {
     engine: Engine,
     grpc: Option<Socket>,
     metrics: Option<Socket>,
+    local: Option<LocalListener>,
     info: StatusInfo,
     meter: Arc<Meter>,
     calls: Arc<Calls>,
@@ -206,6 +208,7 @@ impl Service {
                 engine,
                 grpc,
                 metrics,
+                local: None,
             }),
             Err(error) => Err(match engine.stop() {
                 // The engine refused because it had failed, which says why.
@@ -251,14 +254,22 @@ impl Service {
         self.metrics.as_ref().map(|socket| socket.address)
     }
 
+    /// Connects from within this process, also when nothing listens on the network.
+    pub fn connector(&mut self) -> LocalConnector {
+        let (connector, listener) = local();
+        self.local = Some(listener);
+        connector
+    }
+
     /// The way into the engine, for callers in the same process.
     pub fn handle(&self) -> Handle {
         self.engine.handle()
     }
 
     /// Serves calls until the signal, or until the service fails; then stops everything.
-    pub fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let served = self.serve_calls(stop);
+    pub fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let local = self.local.take();
+        let served = self.serve_calls(local, stop);
         // The engine's own error says more than that it ended.
         let stopped = self.engine.stop();
         match (served, stopped) {
@@ -270,7 +281,11 @@ impl Service {
         }
     }
 
-    fn serve_calls(&self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    fn serve_calls(
+        &self,
+        local: Option<LocalListener>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
         let ended = watch_engine(&self.engine).map_err(ServeError::Start)?;
         let _metrics = self.serve_metrics().map_err(ServeError::Start)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -281,7 +296,7 @@ impl Service {
             tokio::select! {
                 biased;
                 () = ended.notified() => Err(ServeError::EngineEnded),
-                served = self.until_stopped(stop) => served,
+                served = self.until_stopped(local, stop) => served,
             }
         });
         // Drops the connections that are left; a snapshot that somebody waits for goes on.
@@ -289,27 +304,32 @@ impl Service {
         served
     }
 
-    async fn until_stopped(&self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    async fn until_stopped(
+        &self,
+        local: Option<LocalListener>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
         tokio::pin!(stop);
         // A signal is heard from its first poll on, and whoever reads below that the service is there
         // may send one at once.
         if poll_fn(|context| Poll::Ready(stop.as_mut().poll(context).is_ready())).await {
             return Ok(());
         }
-        let Some(Socket { listener, address }) = &self.grpc else {
+        if self.grpc.is_none() && local.is_none() {
             tracing::info!("ready without a gRPC server");
             self.is_ready.store(true, Ordering::Relaxed);
             stop.await;
             self.is_ready.store(false, Ordering::Relaxed);
             return Ok(());
-        };
-        let incoming = incoming(listener).map_err(ServeError::Start)?;
+        }
+        let network = self.grpc.as_ref().map(|socket| incoming(&socket.listener)).transpose();
+        let incoming = Incoming { network: network.map_err(ServeError::Start)?, local };
         let (stopping, stopping_seen) = watch::channel(false);
         let health = HealthReporter::new();
         set_health(&health, ServingStatus::Serving).await;
         let (meter, calls) = (Arc::clone(&self.meter), Arc::clone(&self.calls));
         let edge = Edge::new(self.engine.handle(), meter, calls, stopping_seen.clone());
-        let router = self.router(*address, edge, health.clone());
+        let router = self.router(edge, health.clone());
         let quit = async {
             let mut stopping = stopping_seen;
             drop(stopping.wait_for(|stopping| *stopping).await);
@@ -317,7 +337,11 @@ impl Service {
         let server = router.serve_with_incoming_shutdown(incoming, quit);
         tokio::pin!(server);
         self.is_ready.store(true, Ordering::Relaxed);
-        tracing::info!(%address, "listening");
+        if let Some(address) = self.address() {
+            tracing::info!(%address, "listening");
+        } else {
+            tracing::info!("ready without a gRPC server");
+        }
         tokio::select! {
             biased;
             served = &mut server => return served.map_err(ServeError::Server),
@@ -350,13 +374,8 @@ impl Service {
         Ok(Some(endpoint))
     }
 
-    fn router(
-        &self,
-        address: SocketAddr,
-        edge: Edge,
-        health: HealthReporter,
-    ) -> Router<Stack<CallLayer, Identity>> {
-        let is_local = address.ip().is_loopback();
+    fn router(&self, edge: Edge, health: HealthReporter) -> Router<Stack<CallLayer, Identity>> {
+        let is_local = self.address().is_none_or(|address| address.ip().is_loopback());
         tonic::transport::Server::builder()
             .layer(CallLayer::new(Arc::clone(&self.calls)))
             .max_concurrent_streams(STREAMS_MAX)

@@ -1,6 +1,5 @@
 //! The catalogue of a configuration, compared with the one that runs. Who starts the terminal reads
 //! the file and compares; here is what the terminal shows of it, and what it applies.
-use std::fmt;
 use std::sync::Arc;
 
 use crate::event::Problem;
@@ -17,15 +16,10 @@ pub struct Difference {
     pub file: String,
     /// Each difference, in the order of the file.
     pub lines: Vec<DifferenceLine>,
+    /// The updates that take the differences away, in the order in which they are made.
+    pub changes: Vec<CatalogueChange>,
     /// Version of the catalogue that was compared.
     pub seen_version: u64,
-}
-
-impl Difference {
-    /// What a reload changes.
-    pub fn changes(&self) -> impl Iterator<Item = &CatalogueChange> {
-        self.lines.iter().filter_map(|line| line.change.as_ref())
-    }
 }
 
 /// One difference.
@@ -35,8 +29,8 @@ pub struct DifferenceLine {
     pub item: String,
     /// What differs, for people.
     pub text: String,
-    /// The update that takes it away. `None` when only a person can decide.
-    pub change: Option<CatalogueChange>,
+    /// Whether an update takes it away. If not, only a person can decide.
+    pub is_changed: bool,
 }
 
 /// An update that brings an item in line with the file.
@@ -69,13 +63,4 @@ pub enum UnitsChange {
     Add(i64),
     /// So many from now on, if the catalogue still has the version that was compared.
     Set(Units),
-}
-
-impl fmt::Display for CatalogueChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Update { item, .. } => write!(f, "update {item}"),
-            Self::Add { item, .. } => write!(f, "add {item}"),
-        }
-    }
 }

@@ -22,6 +22,8 @@ const DRAWS_ENOUGH: u64 = 200;
 const DRAWS_MIN: u64 = 10;
 /// Samples are this far apart at least, so that their number is bounded.
 const SAMPLE_EVERY: Duration = Duration::from_millis(900);
+/// What was measured for less time says nothing about the next minutes.
+const MEASURED_MIN: Duration = Duration::from_secs(3);
 /// What lies further ahead is not worth a number.
 const HORIZON: Duration = Duration::from_hours(24 * 365 * 10);
 
@@ -60,7 +62,7 @@ impl Pace {
             let before = self.samples.iter().rev().find(|(at, _)| now.since(*at) >= window);
             let (start, first) = *before.or_else(|| self.samples.front())?;
             let (made, took) = (awards.saturating_sub(first), now.since(start));
-            if made >= DRAWS_MIN && took >= SAMPLE_EVERY {
+            if made >= DRAWS_MIN && took >= MEASURED_MIN {
                 found = Some(float(made) / took.as_secs_f64());
             }
             if made >= DRAWS_ENOUGH {
@@ -271,6 +273,8 @@ mod tests {
         pace.note(at(0), 1_000_000);
         pace.note(at(2000), 5);
         pace.note(at(4000), 25);
+        assert_eq!(pace.per_second(), None, "two seconds are too short");
+        pace.note(at(6000), 45);
         assert_eq!(pace.per_second(), Some(10.0));
     }
 

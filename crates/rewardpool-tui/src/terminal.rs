@@ -27,7 +27,6 @@ static IS_HELD: AtomicBool = AtomicBool::new(false);
 
 /// Why the terminal cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum TerminalError {
     /// Input or output goes somewhere else.
     #[error("{0} is not a terminal")]

@@ -15,6 +15,7 @@ mod service;
 mod snapshot;
 mod state;
 mod status;
+mod tui;
 mod update;
 mod verify;
 mod wal;
@@ -29,7 +30,8 @@ use self::service::Address;
 
 const EXAMPLES: &str = "\
 Examples:
-  rewardpool                              Runs the service with a sample pool
+  rewardpool                              Runs a sample pool, and shows it on a terminal
+  rewardpool tui --attach                 Shows the running service
   rewardpool config init && rewardpool serve --config rewardpool.yaml
   rewardpool draw -n 5                    Draws from the running service
   rewardpool state                        Shows what is left
@@ -40,7 +42,8 @@ Exit codes: 0 done, 1 refused by the service, 64 usage, 65 corrupt data, 69 serv
 
 /// Hands out prizes from pools of limited stock; every answer is on disk before it is given.
 ///
-/// Without a command it runs the service with a built-in sample pool.
+/// Without a command it runs the service with a built-in sample pool, and shows it when there is a
+/// terminal.
 #[derive(Parser, Debug)]
 #[command(name = "rewardpool", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
@@ -81,6 +84,7 @@ struct Global {
 #[derive(Subcommand, Debug)]
 enum Command {
     Serve(serve::ServeArgs),
+    Tui(tui::TuiArgs),
     Draw(draw::DrawArgs),
     State(state::StateArgs),
     Update(update::UpdateArgs),
@@ -123,8 +127,10 @@ impl Cli {
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
     let Global { ref addr, output, .. } = cli.global;
     match cli.command {
+        None if tui::has_terminal() => tui::run(tui::TuiArgs::default(), &cli.global),
         None => serve::run(&serve::ServeArgs::default()),
         Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Tui(args)) => tui::run(args, &cli.global),
         Some(Command::Draw(args)) => draw::run(args, addr, output),
         Some(Command::State(args)) => state::run(&args, addr, output),
         Some(Command::Update(args)) => update::run(args, addr, output),

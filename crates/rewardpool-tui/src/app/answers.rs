@@ -91,7 +91,7 @@ impl App {
             .iter()
             .take(DIFFERENCES_MAX)
             .map(|line| {
-                let tone = if line.change.is_some() { Tone::Plain } else { Tone::Warning };
+                let tone = if line.is_changed { Tone::Plain } else { Tone::Warning };
                 Line::new(tone, format!("{}: {}", line.item, line.text))
             })
             .collect();
@@ -99,7 +99,7 @@ impl App {
             let more = found.lines.len() - DIFFERENCES_MAX;
             lines.push(Line::new(Tone::Quiet, format!("and {more} more")));
         }
-        let changes: Vec<CatalogueChange> = found.changes().cloned().collect();
+        let changes = found.changes.clone();
         let (tone, text) = match (found.lines.is_empty(), changes.is_empty()) {
             (true, _) => (Tone::Good, "says what runs: nothing to change".to_owned()),
             (false, true) => (Tone::Warning, "differs, and no update can change that".to_owned()),

@@ -11,6 +11,7 @@ mod reading;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem;
+use std::time::Duration;
 
 use ratatui::layout::Size;
 
@@ -31,6 +32,10 @@ pub use self::reading::{Find, FindKind, Reading};
 
 /// So many messages of the service are kept; the oldest go first.
 const LOG_LINES_MAX: usize = 2000;
+/// A service that shows nothing for so long has something else to do.
+const SILENCE: Duration = Duration::from_secs(3);
+/// Ctrl-C leaves when it is pressed twice within this.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Which service this is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -190,6 +195,8 @@ pub struct App {
     pub(crate) tab: Tab,
     pub(crate) page: Page,
     pub(crate) state: Option<PoolState>,
+    /// When the service showed it.
+    seen: Option<Moment>,
     pub(crate) activity: Option<Activity>,
     /// One for each item of the state.
     pub(crate) forecasts: Vec<Forecast>,
@@ -240,6 +247,7 @@ impl App {
             wanted: Wants { page: page.clone(), ..Wants::default() },
             page,
             state: None,
+            seen: None,
             activity: None,
             forecasts: Vec::new(),
             pace: Pace::default(),
@@ -322,13 +330,13 @@ impl App {
     }
 
     fn on_tick(&mut self) {
-        let patience = std::time::Duration::from_secs(3);
-        if self.leave_asked.is_some_and(|asked| self.now.since(asked) >= patience) {
+        if self.leave_asked.is_some_and(|asked| self.now.since(asked) >= LEAVE_PATIENCE) {
             self.leave_asked = None;
             self.changed = true;
         }
         // Only these show a time that passes without anything happening.
         self.changed |= self.down_since.is_some() || self.running.is_some();
+        self.changed |= self.silence().is_some();
     }
 
     fn on_stop(&mut self, stop: Stop) {
@@ -363,6 +371,7 @@ impl App {
                 }
             }
             Link::Up => {
+                self.seen = Some(self.now);
                 if let Some(since) = self.down_since.take() {
                     let gone = crate::numbers::span(self.now.since(since));
                     self.note(Tone::Good, &format!("the service is back after {gone}"));
@@ -377,6 +386,8 @@ impl App {
         if *page != self.page {
             return;
         }
+        self.changed |= self.silence().is_some();
+        self.seen = Some(self.now);
         if self.state.as_ref().is_none_or(|old| old.pool != state.pool) {
             self.pace = Pace::default();
         }
@@ -458,6 +469,12 @@ impl App {
     /// The name of the pool that is shown, as far as it is known.
     pub(crate) fn pool_name(&self) -> &str {
         self.state.as_ref().map_or(&self.page.pool, |state| &state.pool)
+    }
+
+    /// How long a service that is connected has shown nothing, when that is too long.
+    pub(crate) fn silence(&self) -> Option<Duration> {
+        let silence = self.now.since(self.seen?);
+        (self.is_up() && silence >= SILENCE).then_some(silence)
     }
 
     pub(crate) fn is_up(&self) -> bool {

@@ -33,7 +33,10 @@ fn ending(app: &App) -> Option<(Weight, String)> {
 
 fn connection(app: &App) -> Option<(Weight, String)> {
     match &app.link {
-        Link::Up => None,
+        Link::Up => {
+            let silence = span(app.silence()?);
+            Some((Weight::Warning, format!("no word from the service for {silence}: it is busy")))
+        }
         Link::Connecting => Some((Weight::Warning, "connecting".to_owned())),
         Link::Down { reason, tries } => {
             let since = app.down_since.unwrap_or(app.now);

@@ -100,7 +100,7 @@ fn apply(scene: &mut Scene, step: Step) {
         }
         Step::State { items, paused, page } => {
             let items = (0..items).map(|number| {
-                item(&format!("item {number}"), 3, i64::try_from(number).unwrap() - 1, 5)
+                item(&format!("item {number}"), 3, i64::try_from(number).expect("few") - 1, 5)
             });
             scene.state = pool(items.collect());
             scene.state.item_count += 1000;

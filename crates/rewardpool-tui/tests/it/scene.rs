@@ -124,7 +124,7 @@ impl Scene {
 
     /// The number of the command that was sent last.
     pub(crate) fn sent(&self) -> CommandId {
-        let calls = self.effects.iter().filter_map(|effect| match effect {
+        let mut calls = self.effects.iter().filter_map(|effect| match effect {
             Effect::Call(id, _) => Some(*id),
             Effect::Want(_)
             | Effect::CancelDraw
@@ -132,7 +132,7 @@ impl Scene {
             | Effect::Suspend
             | Effect::Repaint => None,
         });
-        calls.last().expect("something was sent to the service")
+        calls.next_back().expect("something was sent to the service")
     }
 
     pub(crate) fn reply(&mut self, id: CommandId, reply: Reply) {
@@ -148,9 +148,11 @@ impl Scene {
         self.terminal().backend().to_string()
     }
 
-    /// The same without quotes, to look for words in.
+    /// The same without the quotes around the lines, to look for words in.
     pub(crate) fn text(&self) -> String {
-        self.screen().replace('"', "")
+        let screen = self.screen();
+        let lines: Vec<&str> = screen.lines().map(|line| line.trim_matches('"')).collect();
+        lines.join("\n")
     }
 
     pub(crate) fn terminal(&self) -> Terminal<TestBackend> {

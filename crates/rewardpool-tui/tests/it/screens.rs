@@ -178,7 +178,7 @@ fn the_embedded_service_drains() {
 fn help_is_read_on_any_screen() {
     check("help", |scene| scene.keys([Key::Char('?')]));
     check("help-end", |scene| {
-        scene.keys([Key::Char('?'), Key::PageDown, Key::PageDown, Key::PageDown])
+        scene.keys([Key::Char('?'), Key::PageDown, Key::PageDown, Key::PageDown]);
     });
 }
 
@@ -233,31 +233,29 @@ fn questions_are_asked_before_what_cannot_be_taken_back() {
             units,
             weight,
         };
-        let line = |item: &str, text: &str, change| DifferenceLine {
+        let line = |item: &str, text: &str, is_changed| DifferenceLine {
             item: item.into(),
             text: text.into(),
-            change,
+            is_changed,
         };
         let lines = vec![
-            line("diamond", "weight 10 → 12", Some(update("diamond", None, Some(12)))),
-            line(
-                "gold",
-                "granted 1 000 → 1 500 (+500)",
-                Some(update("gold", Some(UnitsChange::Add(500)), None)),
-            ),
-            line("mud", "runs, and the file does not have it: retire it by hand", None),
-            line(
-                "ruby",
-                "new: weight 5, quantity 20",
-                Some(CatalogueChange::Add {
-                    item: "ruby".into(),
-                    weight: 5,
-                    units: Units::Limited(20),
-                }),
-            ),
+            line("diamond", "weight 10 → 12", true),
+            line("gold", "granted 1 000 → 1 500 (+500)", true),
+            line("mud", "runs, and the file does not have it: retire it by hand", false),
+            line("ruby", "new: weight 5, quantity 20", true),
+        ];
+        let ruby =
+            CatalogueChange::Add { item: "ruby".into(), weight: 5, units: Units::Limited(20) };
+        let changes = vec![
+            update("diamond", None, Some(12)),
+            update("gold", Some(UnitsChange::Add(500)), None),
+            ruby,
         ];
         let file = "/etc/rewardpool.yaml".into();
-        scene.reply(id, Reply::Compared(Box::new(Difference { file, lines, seen_version: 1 })));
+        scene.reply(
+            id,
+            Reply::Compared(Box::new(Difference { file, lines, changes, seen_version: 1 })),
+        );
     });
     check("confirm-minus-one", |scene| scene.enter("u gold -1"));
     check("confirm-leave", |scene| {
