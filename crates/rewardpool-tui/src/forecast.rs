@@ -24,6 +24,8 @@ const DRAWS_MIN: u64 = 10;
 const SAMPLE_EVERY: Duration = Duration::from_millis(900);
 /// What was measured for less time says nothing about the next minutes.
 const MEASURED_MIN: Duration = Duration::from_secs(3);
+/// When so many awards in a row should have come and did not, the draws have ceased.
+const MISSING_MAX: f64 = 20.0;
 /// What lies further ahead is not worth a number.
 const HORIZON: Duration = Duration::from_hours(24 * 365 * 10);
 
@@ -33,6 +35,8 @@ pub struct Pace {
     /// Awards that the pool had made at each moment, oldest first.
     samples: VecDeque<(Moment, u64)>,
     latest: Option<(Moment, u64)>,
+    /// When an award was seen last.
+    awarded: Option<Moment>,
 }
 
 impl Pace {
@@ -40,7 +44,10 @@ impl Pace {
     pub fn note(&mut self, now: Moment, awards: u64) {
         if self.latest.is_some_and(|(_, latest)| awards < latest) {
             // Another pool, or another service at the same address.
-            self.samples.clear();
+            *self = Self::default();
+        }
+        if self.latest.is_some_and(|(_, latest)| awards > latest) {
+            self.awarded = Some(now);
         }
         self.latest = Some((now, awards));
         let is_due = |&(last, _): &(Moment, u64)| now.since(last) >= SAMPLE_EVERY;
@@ -54,8 +61,15 @@ impl Pace {
         }
     }
 
-    /// Awards per second. `None` when there were too few to tell.
+    /// Awards per second. `None` when there were too few to tell, or when they have ceased.
     pub fn per_second(&self) -> Option<f64> {
+        let pace = self.measured()?;
+        let (now, _) = self.latest?;
+        let missing = pace * now.since(self.awarded?).as_secs_f64();
+        (missing < MISSING_MAX).then_some(pace)
+    }
+
+    fn measured(&self) -> Option<f64> {
         let (now, awards) = self.latest?;
         let mut found = None;
         for window in WINDOWS {
@@ -265,6 +279,21 @@ mod tests {
             }
         }
         assert!(pace.samples.len() < 700, "{}", pace.samples.len());
+    }
+
+    #[test]
+    fn draws_that_have_ceased_have_no_pace() {
+        let mut pace = Pace::default();
+        for tick in 0..40 {
+            pace.note(at(tick * 250), tick * 25);
+        }
+        assert!(pace.per_second().is_some());
+        pace.note(at(9_900), 39 * 25);
+        assert!(pace.per_second().is_some(), "a short pause is none");
+        pace.note(at(10_250), 39 * 25);
+        assert_eq!(pace.per_second(), None);
+        pace.note(at(10_500), 40 * 25);
+        assert!(pace.per_second().is_some());
     }
 
     #[test]

@@ -36,7 +36,9 @@ pub struct Areas {
 }
 
 /// Rows of the middle at least, so that it stays in its place from tab to tab.
-const MAIN_MIN: u16 = 9;
+const MAIN_MIN: u16 = 8;
+/// Rows of the log at least, its title included.
+const LOG_MIN: u16 = 3;
 /// Columns between the names of tabs.
 const TAB_GAP: u16 = 2;
 
@@ -134,8 +136,8 @@ fn divide(app: &App, rest: Rect) -> (Rect, Rect) {
         Tab::Wal => app.status.as_ref().map_or(2, |status| status.segments.len().max(2)),
         Tab::Followers => 4,
     };
-    let wanted = u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(main_head(app.tab) + 1);
-    let texts = if rest.width >= WIDE { 7 } else { 9 };
+    let wanted = u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(main_head(app.tab));
+    let texts = if rest.width >= WIDE { 8 } else { 11 };
     let texts_min = texts.min(rest.height / 2);
     let height = wanted.max(MAIN_MIN).min(rest.height - texts_min);
     let main = Rect { height, ..rest };
@@ -149,7 +151,7 @@ fn divide_texts(below: Rect) -> (Rect, Rect) {
         let history = Rect { width: left - 1, ..below };
         return (history, Rect { x: below.x + left, width: below.width - left, ..below });
     }
-    let height = below.height - below.height * 2 / 5;
+    let height = below.height - (below.height * 3 / 10).max(LOG_MIN).min(below.height / 2);
     let history = Rect { height, ..below };
     (history, Rect { y: below.y + height, height: below.height - height, ..below })
 }

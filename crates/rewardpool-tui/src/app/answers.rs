@@ -47,6 +47,8 @@ impl App {
                     id,
                     vec![Line::new(Tone::Good, text), Line::new(Tone::Quiet, position)],
                 );
+                self.see_version(catalog_version);
+                self.see_item(after);
             }
             Reply::Switched(status) => {
                 let text = match status {
@@ -204,7 +206,7 @@ fn ending(report: &DrawReport) -> Vec<Line> {
             vec![Line::new(Tone::Warning, "cancelled; what was answered is counted above")]
         }
         DrawEnd::Refused(Problem { what, next }) => {
-            vec![Line::new(Tone::Bad, format!("the service drew no more: {what}; {next}"))]
+            vec![Line::new(Tone::Bad, format!("stopped: {what}; {next}"))]
         }
         DrawEnd::Lost { reason, found, not_made, unknown } => {
             let mut lines = vec![Line::new(Tone::Bad, format!("the connection broke: {reason}"))];
@@ -238,15 +240,20 @@ fn status(pool: &PoolState, activity: Option<&Activity>, service: &ServiceStatus
     let [draws, awards, empties] = [pool.draws, pool.awards, pool.empties].map(grouped);
     add(format!("{draws} draws: {awards} awards, {empties} empty"));
     if let Some(activity) = activity {
-        let Activity { version, uptime, commits, .. } = activity;
-        add(format!("service {version}: up {}, {} commits", span(*uptime), grouped(*commits)));
-        let [p50, p99, max] =
-            [activity.commit_p50_us, activity.commit_p99_us, activity.commit_max_us];
-        let (p50, p99, max) = (micros(p50), micros(p99), micros(max));
-        add(format!("commit p50 {p50}, p99 {p99}, max {max}"));
-        let (depth, capacity) =
-            (grouped(activity.mailbox_depth), grouped(activity.mailbox_capacity));
-        add(format!("{depth} commands wait of {capacity} that may"));
+        let Activity { version, uptime, commits, mailbox_depth, mailbox_capacity, .. } = activity;
+        let (depth, capacity) = (grouped(*mailbox_depth), grouped(*mailbox_capacity));
+        add(format!(
+            "service {version}: up {}, {depth} of at most {capacity} commands wait",
+            span(*uptime)
+        ));
+        let lately = match activity.commit_p50_us {
+            0 => "none lately".to_owned(),
+            p50 => {
+                let [p99, max] = [activity.commit_p99_us, activity.commit_max_us].map(micros);
+                format!("lately p50 {}, p99 {p99}, max {max}", micros(p50))
+            }
+        };
+        add(format!("{} commits, {lately}", grouped(*commits)));
     }
     let ServiceStatus { storage, format, durable_lsn, scheduling, .. } = service;
     add(format!(

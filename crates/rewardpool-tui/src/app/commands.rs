@@ -96,22 +96,18 @@ impl App {
     }
 
     fn start_update(&mut self, id: CommandId, item: String, change: Change, weight: Option<u64>) {
-        let known = self.state.as_ref().and_then(|state| state.item(&item));
-        let is_unlimited = known.is_some_and(|item| item.left == Units::Unlimited);
-        if change == Change::MinusOne && !is_unlimited {
+        if change == Change::MinusOne {
             let text = format!("-1 is how the catalogue writes unlimited. Make {item} unlimited?");
             let choices: &[_] = &[('y', "yes"), ('m', "no, take 1 away"), ('n', "do nothing")];
             let about = About::MinusOne { id, item, weight };
             return self.ask(text, choices, about);
         }
-        // An unlimited item has no units to take 1 from.
-        let change = if change == Change::MinusOne { Change::Unlimited } else { change };
         self.send_update(id, item, change, weight);
     }
 
     fn send_update(&mut self, id: CommandId, item: String, change: Change, weight: Option<u64>) {
         let pool = self.pool_name().to_owned();
-        let seen_version = self.state.as_ref().map_or(0, |state| state.catalog_version);
+        let seen_version = self.seen_version;
         let call = Call::Update { pool, item, change, weight, seen_version };
         self.effects.push(Effect::Call(id, call));
     }

@@ -22,7 +22,7 @@ use crate::effect::{Effect, Page, Wants};
 use crate::event::{CommandId, Event, Link, Problem, Stop};
 use crate::forecast::{Forecast, Pace, forecasts};
 use crate::layout::Areas;
-use crate::model::{Activity, LogLine, PoolState, Pools, ServiceStatus};
+use crate::model::{Activity, Item, LogLine, PoolState, Pools, ServiceStatus};
 use crate::moment::Moment;
 use crate::recall::Recall;
 
@@ -197,6 +197,8 @@ pub struct App {
     pub(crate) state: Option<PoolState>,
     /// When the service showed it.
     seen: Option<Moment>,
+    /// The newest version of the catalogue that the user knows.
+    seen_version: u64,
     pub(crate) activity: Option<Activity>,
     /// One for each item of the state.
     pub(crate) forecasts: Vec<Forecast>,
@@ -248,6 +250,7 @@ impl App {
             page,
             state: None,
             seen: None,
+            seen_version: 0,
             activity: None,
             forecasts: Vec::new(),
             pace: Pace::default(),
@@ -390,7 +393,10 @@ impl App {
         self.seen = Some(self.now);
         if self.state.as_ref().is_none_or(|old| old.pool != state.pool) {
             self.pace = Pace::default();
+            self.seen_version = 0;
         }
+        // A picture may be older than the answer to an update.
+        self.seen_version = self.seen_version.max(state.catalog_version);
         self.pace.note(self.now, state.awards);
         let forecasts = forecasts(&state, self.pace.per_second());
         let texts = |forecasts: &[Forecast]| -> Vec<String> {
@@ -410,6 +416,21 @@ impl App {
         }
         let rows = self.item_rows().len();
         self.items.fit(rows, self.main_rows());
+    }
+
+    /// The user's own change is known before the next picture shows it, unless others made one too.
+    fn see_version(&mut self, version: u64) {
+        if version == self.seen_version + 1 {
+            self.seen_version = version;
+        }
+    }
+
+    /// The next picture shows it; this one may be drawn before that comes.
+    fn see_item(&mut self, item: Item) {
+        let items = self.state.iter_mut().flat_map(|state| &mut state.items);
+        if let Some(shown) = items.into_iter().find(|shown| shown.id == item.id) {
+            *shown = item;
+        }
     }
 
     fn on_unwatchable(&mut self, problem: &Problem) {

@@ -18,6 +18,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::{Connection, problem};
 use crate::event::{CommandId, DrawEnd, DrawReport, Event, Problem, Reply};
+use crate::numbers::grouped;
 
 /// Draws of a command that has keys at most.
 pub(super) const KEYED_MAX: u64 = 100_000;
@@ -281,7 +282,7 @@ impl Draws {
         let (mut found, mut not_made, mut unknown) = (0, 0, 0);
         let chunks = std::mem::take(&mut self.under_way);
         let draws: u64 = chunks.iter().map(|chunk| chunk.count).sum();
-        let note = format!("asking what became of {draws} draws; Esc gives up");
+        let note = format!("asking what became of {} draws; Esc gives up", grouped(draws));
         self.tell_progress(Some(note)).await;
         // Who cancelled the draws still wants to know; to give up, Esc is pressed from now on.
         self.cancelled.mark_unchanged();
@@ -354,7 +355,8 @@ impl Draws {
 }
 
 fn nothing_left(left: u64) -> Problem {
-    let what = format!("nothing is available any more, so {left} draws were not made");
+    let left = grouped(left);
+    let what = format!("nothing is available any more, and {left} draws were not made");
     Problem::new(what, "`u <item> +50` refills")
 }
 

@@ -52,7 +52,13 @@ pub(super) fn of_status(status: &Status) -> Problem {
 
 /// A refusal by its reason, as the service gives it on streams too.
 pub(super) fn of_reason(reason: &str, code: Code, message: &str) -> Problem {
-    Problem::new(printable(message), next_step(reason, code))
+    let what = match reason {
+        // Which version it has says nothing to somebody who looks at the screen.
+        "VERSION_MISMATCH" => "somebody changed the catalogue since you saw it".to_owned(),
+        "UNKNOWN_POOL" => "there is no such pool".to_owned(),
+        _ => printable(message),
+    };
+    Problem::new(what, next_step(reason, code))
 }
 
 /// The text comes from another program and must not steer the terminal.
@@ -65,10 +71,7 @@ fn next_step(reason: &str, code: Code) -> &'static str {
         "UNKNOWN_POOL" => "`pool <name>` shows one; the tab Pools lists them",
         "UNKNOWN_ITEM" => "Tab completes the names of items",
         "ITEM_EXISTS" => "somebody added it meanwhile; look at the items and compare again",
-        "VERSION_MISMATCH" => {
-            "somebody changed the catalogue in between: look at it and enter it again; +n and -n \
-             are right whatever happened"
-        }
+        "VERSION_MISMATCH" => "look at it and enter it again; +n and -n are always right",
         "POOL_PAUSED" => "`resume` lets the pool draw again",
         "POOL_CLOSED" => "a closed pool stays closed; `pool <name>` shows another",
         "RETIRED_ITEM" => "a retired item stays retired; add one with another name",

@@ -70,14 +70,16 @@ fn connection(app: &App, room: usize, look: Look) -> Line<'static> {
 fn pulse(app: &App, look: Look) -> Line<'_> {
     let mut facts: Vec<(&str, String)> = Vec::new();
     match (&app.activity, &app.state) {
-        (Some(activity), _) => {
-            facts.push(("request ", grouped(activity.last_request_id)));
+        (Some(activity), state) => {
+            // The state is newer; the activity counts all pools.
+            let last = state.as_ref().map_or(0, |state| state.last_request_id);
+            facts.push(("request ", grouped(last.max(activity.last_request_id))));
             facts.push((
                 "",
                 format!("{} draws", rate(activity.draws_per_second))
                     .replace("/s draws", " draws/s"),
             ));
-            if activity.commits > 0 {
+            if activity.commit_p50_us > 0 {
                 let (p50, p99) = (micros(activity.commit_p50_us), micros(activity.commit_p99_us));
                 facts.push(("commit ", format!("p50 {p50}, p99 {p99}")));
             }
