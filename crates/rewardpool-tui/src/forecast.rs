@@ -15,7 +15,7 @@ use crate::numbers::float;
 
 /// Windows over which the pace is measured: the first one with enough draws counts.
 const WINDOWS: [Duration; 3] =
-    [Duration::from_secs(10), Duration::from_mins(1), Duration::from_mins(10)];
+    [Duration::from_secs(30), Duration::from_mins(2), Duration::from_mins(10)];
 /// Draws that are enough for a window.
 const DRAWS_ENOUGH: u64 = 200;
 /// Draws without which the longest window says nothing.

@@ -46,15 +46,20 @@ pub(crate) struct Service {
 impl Service {
     /// Starts one on any free port, with its files in a directory.
     pub(crate) fn start(home: &Path) -> Self {
+        Self::start_with(home, CONFIG)
+    }
+
+    /// The same with another configuration.
+    pub(crate) fn start_with(home: &Path, text: &str) -> Self {
+        fs::write(home.join("config.yaml"), text).unwrap();
         Self::start_at(home, "127.0.0.1:0")
     }
 
-    /// Starts one that listens there.
-    pub(crate) fn start_at(home: &Path, address: &str) -> Self {
+    fn start_at(home: &Path, address: &str) -> Self {
         let log = home.join("service.log");
         let child = Command::new(binary())
             .args(["serve", "--until-stdin-ends", "--listen", address, "--config"])
-            .arg(config(home))
+            .arg(home.join("config.yaml"))
             .arg("--working-dir")
             .arg(home.join("data"))
             .stdin(Stdio::piped())

@@ -4,6 +4,9 @@
 //! under way were made. Nothing is sent a second time, except what the service said it had not done.
 //! Keys take room in the service's table and push out those of other clients, so commands of very
 //! many draws go without.
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 

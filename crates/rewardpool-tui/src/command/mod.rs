@@ -33,7 +33,7 @@ pub const COMMANDS: [Entry; 10] = [
     entry("reload", "r", "", "compare with the file, ask", "r"),
     entry("pause", "p", "", "refuse draws from this pool", "p"),
     entry("resume", "", "", "serve draws again", "resume"),
-    entry("snapshot", "", "", "write a snapshot of all pools", "snapshot"),
+    entry("snapshot", "", "", "write a snapshot now", "snapshot"),
     entry("pool", "", "<name>", "show another pool", "pool summer"),
     entry("quit", "q", "", "leave", "q"),
 ];

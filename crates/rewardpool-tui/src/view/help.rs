@@ -45,7 +45,7 @@ fn lines(look: Look) -> Vec<Line<'static>> {
         let call = format!("{} {}", entry.name, entry.arguments);
         lines.push(Line::from(vec![
             Span::styled(format!("  {:<3}", entry.short), look.accent()),
-            Span::styled(left(&call, 39, look), look.accent()),
+            Span::styled(left(&call, 40, look), look.accent()),
             Span::raw(entry.summary),
         ]));
     }

@@ -125,7 +125,7 @@ impl Columns {
         let mut spans = vec![Span::styled(format!("{mark} "), look.accent())];
         spans.extend(self.name(app, item, base, is_marked, look));
         spans.push(Span::raw(gap.clone()));
-        spans.extend(self.bar(item, forecast, base, look));
+        spans.extend(self.bar(item, base, look));
         let number = left_of(item, self.has_granted, look);
         spans.push(Span::styled(format!("{gap}{}", right(&number, self.left, look)), base));
         let mut column = |text: &str, width: usize, style: Style| {
@@ -164,23 +164,23 @@ impl Columns {
         spans
     }
 
-    fn bar(&self, item: &Item, forecast: Forecast, base: Style, look: Look) -> Vec<Span<'static>> {
+    fn bar(&self, item: &Item, base: Style, look: Look) -> Vec<Span<'static>> {
         let (Units::Limited(units), Units::Limited(granted)) = (item.left, item.granted) else {
             return vec![Span::styled(left("unlimited", self.bar, look), QUIET)];
         };
         let bar = look.bar(units, granted, self.bar);
         let track = look.track(self.bar.saturating_sub(bar.width()));
-        let style = if base == QUIET { base } else { level(units, granted, forecast, look) };
+        let style = if base == QUIET { base } else { level(units, granted, look) };
         vec![Span::styled(bar, style), Span::styled(track, QUIET)]
     }
 }
 
-/// The colour of a bar: how much is left, or how soon it is gone.
-fn level(units: u64, granted: u64, forecast: Forecast, look: Look) -> Style {
+/// The colour of a bar: how much is left.
+fn level(units: u64, granted: u64, look: Look) -> Style {
     let (units, granted) = (u128::from(units), u128::from(granted));
     if units * 20 < granted {
         look.bad()
-    } else if units * 4 < granted || forecast.is_near() {
+    } else if units * 4 < granted {
         look.warning()
     } else {
         look.good()

@@ -55,7 +55,7 @@ fn facts(app: &App, status: &ServiceStatus, columns: usize, look: Look) -> [Line
     };
     let durable = app.activity.as_ref().map_or(status.durable_lsn, |activity| activity.durable_lsn);
     let durable = format!(
-        "up to lsn {}; {} records written by {}, {} scheduling",
+        "up to lsn {}; {} records, storage {}, {} scheduling",
         grouped(durable),
         status.format,
         status.storage,
@@ -79,12 +79,16 @@ fn facts(app: &App, status: &ServiceStatus, columns: usize, look: Look) -> [Line
         0 => String::new(),
         torn => format!(", {} unanswered cut off", bytes(torn)),
     };
-    let start = format!(
-        "from lsn {} and {} records, in {:.2} s{torn}",
-        grouped(recovery.snapshot_lsn),
-        grouped(recovery.records),
-        recovery.duration.as_secs_f64()
-    );
+    let start = if recovery.snapshot_lsn == 0 && recovery.records == 0 {
+        "in an empty directory".to_owned()
+    } else {
+        format!(
+            "from lsn {} and {} records, in {:.2} s{torn}",
+            grouped(recovery.snapshot_lsn),
+            grouped(recovery.records),
+            recovery.duration.as_secs_f64()
+        )
+    };
     [
         fact("durable", durable),
         fact("snapshot", snapshot),
