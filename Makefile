@@ -1,5 +1,5 @@
 # Every command a developer needs. Each target is a line or two: no logic lives here.
-.PHONY: help run build check fmt test test-long fuzz distribution_test bench bench-report bench-grpc bench-peers bench-instructions proto-gen deny clean ci
+.PHONY: help run build check fmt test test-long fuzz distribution_test pictures bench bench-report bench-grpc bench-peers bench-instructions proto-gen deny clean ci
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
@@ -26,6 +26,8 @@ fuzz:              ## libFuzzer on each target, SECONDS=30 each (needs nightly a
 	./fuzz/run $(SECONDS)
 distribution_test: ## do the draws follow the configured weights?
 	$(CARGO) run --release --locked -p rewardpool-bench -- distribution
+pictures:          ## draw docs/pictures anew from the real screens (needs tmux)
+	REWARDPOOL_PICTURES=$(CURDIR)/docs/pictures $(CARGO) test --release --locked -p rewardpool-server --test tui pictures
 bench:             ## every figure beside its limit, in 10 minutes; ROWS="6 7 growth" only these
 	$(CARGO) build --release --locked -p rewardpool-server -p rewardpool-bench
 	./target/release/rewardpool-bench table $(if $(ROWS),--rows "$(ROWS)")

@@ -5,6 +5,7 @@ pub mod config;
 pub mod convert;
 mod grpc;
 pub mod listen;
+pub mod local;
 pub mod log_ring;
 mod metrics;
 mod notify;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
-use std::{io, path, thread};
+use std::{io, mem, path, thread};
 
 use rewardpool_core::catalog::{Catalog, CatalogItem};
 use rewardpool_core::format::Format;
@@ -43,6 +43,7 @@ use crate::grpc::{
     SeedService, StatusInfo, WalStreamService,
 };
 use crate::listen;
+use crate::local::{self, LocalConnector, LocalListener};
 use crate::log_ring::LogRing;
 use crate::metrics::{Endpoint, Subject};
 use crate::notify;
@@ -174,9 +175,7 @@ pub async fn asked_to_stop() -> io::Result<()> {
 /// [`Service::run`].
 pub struct Service {
     engine: Engine,
-    grpc: Option<Listening>,
-    /// Where administrators are served instead of there.
-    admin: Option<Listening>,
+    doors: Doors,
     metrics: Option<Listening>,
     security: Security,
     info: StatusInfo,
@@ -220,6 +219,16 @@ struct Listening {
     address: SocketAddr,
 }
 
+/// Where calls come in.
+#[derive(Default)]
+struct Doors {
+    grpc: Option<Listening>,
+    /// Where administrators are served instead of there.
+    admin: Option<Listening>,
+    /// From within this process.
+    local: Option<LocalListener>,
+}
+
 impl Service {
     /// Recovers the engine, creates the pools that it does not know yet, and listens.
     ///
@@ -248,8 +257,7 @@ impl Service {
                 limits: config.grpc.limits.clone(),
                 drain_timeout: config.drain_timeout,
                 engine,
-                grpc,
-                admin,
+                doors: Doors { grpc, admin, local: None },
                 metrics,
                 security,
             }),
@@ -288,12 +296,12 @@ impl Service {
 
     /// Where it listens, with the port that was taken for port 0. `None` without a gRPC server.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.grpc.as_ref().map(|socket| socket.address)
+        self.doors.grpc.as_ref().map(|socket| socket.address)
     }
 
     /// The same for administrators, when they have an address of their own.
     pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().map(|socket| socket.address)
+        self.doors.admin.as_ref().map(|socket| socket.address)
     }
 
     /// Who may do what; `None` when everybody may do everything.
@@ -306,6 +314,13 @@ impl Service {
         self.metrics.as_ref().map(|socket| socket.address)
     }
 
+    /// Connects from within this process, also when nothing listens on the network.
+    pub fn connector(&mut self) -> LocalConnector {
+        let (connector, listener) = local::pair();
+        self.doors.local = Some(listener);
+        connector
+    }
+
     /// The way into the engine, for callers in the same process.
     pub fn handle(&self) -> Handle {
         self.engine.handle()
@@ -313,8 +328,8 @@ impl Service {
 
     /// Serves calls until the signal, or until the service fails; then stops everything.
     pub fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let sockets = (self.grpc.take(), self.admin.take());
-        let served = self.serve_calls(sockets, stop);
+        let doors = mem::take(&mut self.doors);
+        let served = self.serve_calls(doors, stop);
         // The engine's own error says more than that it ended.
         let stopped = self.engine.stop();
         match (served, stopped) {
@@ -326,11 +341,7 @@ impl Service {
         }
     }
 
-    fn serve_calls(
-        &self,
-        sockets: (Option<Listening>, Option<Listening>),
-        stop: impl Future<Output = ()>,
-    ) -> Result<(), ServeError> {
+    fn serve_calls(&self, doors: Doors, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
         let ended = watch_engine(&self.engine).map_err(ServeError::Start)?;
         let _metrics = self.serve_metrics().map_err(ServeError::Start)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -343,7 +354,7 @@ impl Service {
             tokio::select! {
                 biased;
                 () = ended.notified() => Err(ServeError::EngineEnded),
-                served = self.until_stopped(sockets, stop) => served,
+                served = self.until_stopped(doors, stop) => served,
             }
         });
         // Drops the connections that are left; a snapshot that somebody waits for goes on.
@@ -353,7 +364,7 @@ impl Service {
 
     async fn until_stopped(
         &self,
-        sockets: (Option<Listening>, Option<Listening>),
+        doors: Doors,
         stop: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         tokio::pin!(stop);
@@ -362,8 +373,8 @@ impl Service {
         if poll_fn(|context| Poll::Ready(stop.as_mut().poll(context).is_ready())).await {
             return Ok(());
         }
-        let (grpc, admin) = sockets;
-        let Some(socket) = grpc else {
+        let Doors { grpc, admin, local } = doors;
+        if grpc.is_none() && local.is_none() {
             tracing::info!("ready without a gRPC server");
             self.is_ready.store(true, Ordering::Relaxed);
             notify::tell(notify::State::Ready);
@@ -371,7 +382,7 @@ impl Service {
             notify::tell(notify::State::Stopping);
             self.is_ready.store(false, Ordering::Relaxed);
             return Ok(());
-        };
+        }
         let _refreshing = self.security.refresh_files().map_err(ServeError::Start)?;
         let (stopping, stopping_seen) = watch::channel(false);
         let health = HealthReporter::new();
@@ -379,16 +390,12 @@ impl Service {
         let (meter, calls) = (Arc::clone(&self.meter), Arc::clone(&self.calls));
         let edge = Edge::new(self.engine.handle(), meter, calls, stopping_seen.clone());
         let part = if admin.is_some() { Part::Players } else { Part::All };
-        let addresses = (socket.address, admin.as_ref().map(|socket| socket.address));
-        let players = self.serve_on(socket, part, &edge, &health)?;
+        let addresses =
+            grpc.as_ref().map(|door| (door.address, admin.as_ref().map(|door| door.address)));
+        let grpc = grpc.map(|door| self.serve_on(door, part, &edge, &health)).transpose()?;
         let admin =
-            admin.map(|socket| self.serve_on(socket, Part::Admin, &edge, &health)).transpose()?;
-        let admin = async {
-            match admin {
-                Some(admin) => admin.await,
-                None => 0,
-            }
-        };
+            admin.map(|door| self.serve_on(door, Part::Admin, &edge, &health)).transpose()?;
+        let local = local.map(|door| self.serve_within(door, &edge, &health));
         let stop = async {
             self.is_ready.store(true, Ordering::Relaxed);
             self.tell(addresses);
@@ -401,8 +408,13 @@ impl Service {
             set_health(&health, ServingStatus::NotServing).await;
             stopping.send_replace(true);
         };
-        let (players, admin, ()) = tokio::join!(players, admin, stop);
-        let connections = players + admin;
+        let local = async {
+            if let Some(local) = local {
+                local.await;
+            }
+        };
+        let (grpc, admin, (), ()) = tokio::join!(left(grpc), left(admin), local, stop);
+        let connections = grpc + admin;
         if connections > 0 {
             tracing::warn!(connections, "still open after the drain timeout: dropped");
         }
@@ -446,8 +458,26 @@ impl Service {
         Ok(listen::serve(listener, tls, services, &self.limits, stopping, drain))
     }
 
+    /// The same for calls from within this process, which may do everything.
+    fn serve_within(
+        &self,
+        listener: LocalListener,
+        edge: &Edge,
+        health: &HealthReporter,
+    ) -> impl Future<Output = ()> {
+        let plan =
+            Plan { part: Part::All, has_reflection: false, auth: None, limits: &self.limits };
+        let routes = services(plan, edge.clone(), self.info.clone(), health.clone());
+        let calls = CallLayer::new(Arc::clone(&self.calls));
+        local::serve(listener, calls, routes, edge.stopping.clone(), self.drain_timeout)
+    }
+
     /// Says where the service is, and how safe.
-    fn tell(&self, (address, admin): (SocketAddr, Option<SocketAddr>)) {
+    fn tell(&self, addresses: Option<(SocketAddr, Option<SocketAddr>)>) {
+        let Some((address, admin)) = addresses else {
+            tracing::info!("ready without a gRPC server");
+            return;
+        };
         let Security { auth, tls } = &self.security;
         let needs_token = auth.as_ref().is_some_and(|auth| auth.needs_token());
         let is_encrypted = tls.is_some();
@@ -461,6 +491,14 @@ impl Service {
         if !address.ip().is_loopback() && !is_safe {
             tracing::warn!(%address, "`insecure: true`: other machines can do everything here");
         }
+    }
+}
+
+/// Connections that are left where there may be no door.
+async fn left(door: Option<impl Future<Output = usize>>) -> usize {
+    match door {
+        Some(door) => door.await,
+        None => 0,
     }
 }
 

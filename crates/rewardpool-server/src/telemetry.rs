@@ -2,7 +2,9 @@
 //! those who watch.
 use std::env;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
 
 use tracing::Level;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -35,12 +37,25 @@ pub fn start(config: &LogConfig) -> Result<LogRing, TryInitError> {
 }
 
 /// Only keeps the newest messages from now on: for a program that needs the terminal for itself.
+/// They go to a file as well, if there is one.
 ///
 /// # Errors
 /// When messages of this process go somewhere already.
-pub fn start_silent(config: &LogConfig) -> Result<LogRing, TryInitError> {
+pub fn start_silent(config: &LogConfig, file: Option<File>) -> Result<LogRing, TryInitError> {
     let ring = LogRing::default();
-    registry().with(EnvFilter::new(filter(config))).with(ring.clone()).try_init()?;
+    let kept = registry().with(EnvFilter::new(filter(config))).with(ring.clone());
+    let Some(file) = file else {
+        kept.try_init()?;
+        return Ok(ring);
+    };
+    let lines = fmt::layer().with_writer(Arc::new(file)).with_ansi(false);
+    // A disk that is full must not end the service.
+    let lines = lines.log_internal_errors(false);
+    if is_human(config.format, false) {
+        kept.with(lines).try_init()?;
+    } else {
+        kept.with(lines.json().flatten_event(true)).try_init()?;
+    }
     Ok(ring)
 }
 

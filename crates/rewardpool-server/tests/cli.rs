@@ -71,6 +71,7 @@ fn path_text(path: &Path) -> &str {
 const COMMANDS: &[&str] = &[
     "",
     "serve",
+    "tui",
     "draw",
     "state",
     "update",

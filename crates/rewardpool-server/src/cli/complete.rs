@@ -60,8 +60,8 @@ fn ask(
     let address = option("--addr").or_else(|| env::var("REWARDPOOL_ADDR").ok());
     let address = address.map_or_else(|| Ok(Address::default()), |text| text.parse());
     let access = AccessArgs::of_line(option);
-    let address = address
-        .map(|address: Address| address.with_timeout(Some(PATIENCE)).with_access(access));
+    let address =
+        address.map(|address: Address| address.with_timeout(Some(PATIENCE)).with_access(access));
     address.ok().and_then(|address| with_service(&address, names).ok()).unwrap_or_default()
 }
 

@@ -27,6 +27,7 @@ mod snapshot;
 mod state;
 mod status;
 mod token;
+mod tui;
 mod update;
 mod verify;
 mod wal;
@@ -48,7 +49,8 @@ use self::service::{AccessArgs, Address, DEFAULT_URL, parse_timeout};
 
 const EXAMPLES: &str = "\
 Examples:
-  rewardpool                              Runs the service with a sample pool
+  rewardpool                              Runs a sample pool, and shows it on a terminal
+  rewardpool tui --attach                 Shows the running service
   rewardpool config init && rewardpool serve --config rewardpool.yaml
   rewardpool draw -n 5                    Draws from the running service
   rewardpool state --watch                Shows what is left, again and again
@@ -61,9 +63,10 @@ early, 141 nobody reads the output.";
 
 /// Hands out prizes from pools of limited stock; no answer before it is on disk
 ///
-/// Without a command it runs the service with a built-in sample pool. Commands talk to the running
-/// service at --addr, or read the files of a stopped one at --dir. Data goes to stdout, errors with
-/// their cause and the next step to stderr; with `-o json` both are JSON.
+/// Without a command it runs the service with a built-in sample pool, and shows it when there is a
+/// terminal. Commands talk to the running service at --addr, or read the files of a stopped one at
+/// --dir. Data goes to stdout, errors with their cause and the next step to stderr; with `-o json`
+/// both are JSON.
 #[derive(Parser, Debug)]
 #[command(name = "rewardpool", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
@@ -129,6 +132,7 @@ impl Global {
 #[derive(Subcommand, Debug)]
 enum Command {
     Serve(serve::ServeArgs),
+    Tui(tui::TuiArgs),
     Draw(draw::DrawArgs),
     State(state::StateArgs),
     Update(update::UpdateArgs),
@@ -216,8 +220,10 @@ impl Cli {
 fn run(cli: Cli) -> Result<(), Failure> {
     let Global { ref addr, output, .. } = cli.global;
     match cli.command {
+        None if tui::has_terminal() => tui::run(tui::TuiArgs::default(), &cli.global),
         None => serve::run(&serve::ServeArgs::default()),
         Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Tui(args)) => tui::run(args, &cli.global),
         Some(Command::Draw(args)) => draw::run(args, addr, output),
         Some(Command::State(args)) => state::run(&args, &cli.global),
         Some(Command::Update(args)) => update::run(args, addr, output),

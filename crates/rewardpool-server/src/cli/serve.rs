@@ -6,6 +6,7 @@ use std::thread;
 use clap::Args;
 use rewardpool_engine::Chain;
 use rewardpool_server::config::{Config, parse_listen_address, public_address_fault};
+use rewardpool_server::serve::ServeError;
 use rewardpool_server::{privacy, serve, telemetry};
 use tokio::sync::oneshot;
 
@@ -23,32 +24,36 @@ Examples:
 #[derive(Args, Debug, Default)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ServeArgs {
-    /// The configuration; without one, a built-in sample
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Where the log and the snapshots are, instead of `working_dir`
-    #[arg(long, value_name = "DIR")]
-    working_dir: Option<PathBuf>,
-    /// Where to listen, for example `:50051`, instead of `grpc.listen_address`
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<String>,
     #[command(flatten)]
-    log: LogArgs,
+    service: ServiceArgs,
     /// Stop when the standard input ends too: for whoever runs the service as its child
     #[arg(long, hide = true)]
     until_stdin_ends: bool,
 }
 
+/// How a service is set up.
+#[derive(Args, Debug, Default)]
+pub(crate) struct ServiceArgs {
+    /// The configuration; without one, a built-in sample
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the log and the snapshots are, instead of `working_dir`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) working_dir: Option<PathBuf>,
+    /// Where to listen, for example `:50051`, instead of `grpc.listen_address`
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
-    let config = effective_config(args)?;
+    let config = effective_config(&args.service)?;
     let log = telemetry::start(&config.log).map_err(|error| {
         let hint = "start the service in a process of its own";
         Failure::new(exit::INPUT_OUTPUT, Chain(&error).to_string(), hint)
     })?;
-    if let Err(error) = privacy::keep_private() {
-        tracing::warn!(%error, "others on this machine may read the memory of the service");
-    }
-    announce(&config);
+    begin(&config);
     let stdin_ended = args.until_stdin_ends.then(stdin_end).transpose()?;
     let stop = async {
         let stdin_ended = async {
@@ -65,23 +70,24 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
             () = stdin_ended => {}
         }
     };
-    serve::serve(&config, log, stop).map_err(|error| {
-        let code = error.exit_code();
-        let hint = match code {
-            _ if error.is_out_of_space() => {
-                "make room on the disk of the working directory; the next start recovers what was \
+    serve::serve(&config, log, stop).map_err(|error| failure(&error))
+}
+
+/// Why a service does not run, and what to do.
+pub(crate) fn failure(error: &ServeError) -> Failure {
+    let code = error.exit_code();
+    let hint = match code {
+        _ if error.is_out_of_space() => {
+            "make room on the disk of the working directory; the next start recovers what was \
                  answered"
-            }
-            exit::CORRUPT => "copy the working directory first; `rewardpool verify` looks closer",
-            exit::LOCKED => "another service runs here: stop it, or choose another --working-dir",
-            exit::UNAVAILABLE => "choose another address with --listen",
-            exit::CONFIG => "correct this file, or what names it in the configuration",
-            _ => {
-                "check the disk of the working directory; the next start recovers what was answered"
-            }
-        };
-        Failure::new(code, Chain(&error).to_string(), hint)
-    })
+        }
+        exit::CORRUPT => "copy the working directory first; `rewardpool verify` looks closer",
+        exit::LOCKED => "another service runs here: stop it, or choose another --working-dir",
+        exit::UNAVAILABLE => "choose another address with --listen",
+        exit::CONFIG => "correct this file, or what names it in the configuration",
+        _ => "check the disk of the working directory; the next start recovers what was answered",
+    };
+    Failure::new(code, Chain(error).to_string(), hint)
 }
 
 /// Tells when the standard input ends, which it does also when whoever holds it is killed.
@@ -102,7 +108,7 @@ fn stdin_end() -> Result<oneshot::Receiver<()>, Failure> {
 }
 
 /// The file, or the sample, and what the command line says instead.
-fn effective_config(args: &ServeArgs) -> Result<Config, Failure> {
+pub(crate) fn effective_config(args: &ServiceArgs) -> Result<Config, Failure> {
     let mut config = match &args.config {
         Some(file) => Config::load(file)?,
         None => Config::built_in(),
@@ -129,8 +135,11 @@ fn effective_config(args: &ServeArgs) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// Says where data lives. It is not data, so it goes to stderr.
-fn announce(config: &Config) {
+/// Keeps others out of this process, and says where data lives. That is not data, so it goes to stderr.
+pub(crate) fn begin(config: &Config) {
+    if let Err(error) = privacy::keep_private() {
+        tracing::warn!(%error, "others on this machine may read the memory of the service");
+    }
     let directory = &config.working_dir;
     let directory = path::absolute(directory).unwrap_or_else(|_| directory.clone());
     let version = env!("CARGO_PKG_VERSION");

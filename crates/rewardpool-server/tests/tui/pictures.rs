@@ -1,0 +1,122 @@
+//! The pictures of docs/pictures, made from the real screen. `make pictures` draws them anew; without
+//! its variable this does nothing.
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use super::service::Service;
+use super::svg::{self, DARK, LIGHT, Palette};
+use super::terminal::{self, Terminal, signal};
+
+const CONFIG: &str = "\
+working_dir: data
+pools:
+  - id: summer
+    catalog:
+      - { item_id: city bike, quantity: 250, weight: 60 }
+      - { item_id: weekend trip, quantity: 90, weight: 12 }
+      - { item_id: voucher 50, quantity: 30000, weight: 1500 }
+      - { item_id: voucher 10, quantity: 500000, weight: 14000 }
+      - { item_id: sticker, quantity: 2000000, weight: 35000 }
+      - { item_id: thank you, quantity: -1, weight: 49428 }
+  - id: staff
+    catalog:
+      - { item_id: coffee, quantity: 400, weight: 1 }
+wal:
+  max_file_size_kb: 1024
+grpc:
+  listen_address: 127.0.0.1:0
+";
+
+/// Draws of somebody else, at a steady pace, until it goes out of scope.
+struct Load(Child);
+
+impl Load {
+    fn start(service: &Service, per_second: &str) -> Self {
+        let child = Command::new(terminal::binary())
+            .args(["bench", "grpc", "--yes", "--seconds", "600", "--count", "2"])
+            .args(["--pool", "summer", "--rate", per_second, "--addr", service.address()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _killed = self.0.kill();
+        let _waited = self.0.wait();
+    }
+}
+
+fn save(terminal: &Terminal, folder: &Path, name: &str, palette: &Palette) {
+    let screen = terminal.coloured();
+    fs::write(folder.join(name), svg::draw(&screen, palette)).unwrap();
+}
+
+fn attach(service: &Service, size: (u16, u16)) -> Terminal {
+    let mut terminal = Terminal::new(size);
+    terminal.start(&format!("tui --attach {} --pool summer", service.address()));
+    terminal.wait_text("city bike");
+    terminal
+}
+
+#[test]
+fn pictures() {
+    let Some(folder) = std::env::var_os("REWARDPOOL_PICTURES").map(PathBuf::from) else { return };
+    assert!(terminal::is_here());
+    fs::create_dir_all(&folder).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let service = Service::start_with(home.path(), CONFIG);
+    let load = Load::start(&service, "700");
+    let wide = attach(&service, (110, 32));
+    wide.command("d 3", "(request ");
+    wide.command("u \"weekend trip\" +10", "weekend trip: quantity");
+    wide.command("snapshot", "up to lsn");
+    // Enough draws that forecasts have something to go by.
+    wide.wait_text("up 20 s");
+    save(&wide, &folder, "pool.svg", &DARK);
+    save(&wide, &folder, "pool-light.svg", &LIGHT);
+    let small = attach(&service, (80, 24));
+    small.command("d 25000", "25 000 draws in");
+    small.wait_text("min");
+    save(&small, &folder, "small.svg", &DARK);
+    small.keys(&["?"]);
+    small.wait_text("Commands");
+    save(&small, &folder, "help-small.svg", &DARK);
+    small.keys(&["Escape"]);
+    wide.keys(&["?"]);
+    wide.wait_text("Commands");
+    save(&wide, &folder, "help.svg", &DARK);
+    wide.keys(&["Escape"]);
+    drop(load);
+    wide.keys(&["3"]);
+    wide.wait_text("wal.00");
+    wide.command("d 300000", "300 000 draws in");
+    wide.command("snapshot", "up to lsn");
+    wide.wait_text("ago)");
+    save(&wide, &folder, "wal.svg", &DARK);
+    wide.keys(&["1"]);
+    // It is too fast to be looked at, so it is stopped again and again.
+    signal("STOP", service.process());
+    wide.command("d 3000000", "drawing");
+    wide.wait_for("a third of it", |screen| {
+        let drawn = screen.lines().find(|line| line.contains("drawing")).unwrap_or_default();
+        if drawn.contains("███████████████") {
+            return true;
+        }
+        signal("CONT", service.process());
+        thread::sleep(Duration::from_millis(12));
+        signal("STOP", service.process());
+        thread::sleep(Duration::from_millis(80));
+        false
+    });
+    save(&wide, &folder, "drawing.svg", &DARK);
+    signal("CONT", service.process());
+    wide.wait_for("its end", |screen| !screen.contains("drawing"));
+}

@@ -1,0 +1,287 @@
+//! Keeps the connection, and what is shown current: one stream for the pool, one for the log, and a
+//! question each second for what only some tabs show.
+use std::time::Duration;
+
+use rewardpool_proto::v1::pool_admin_client::PoolAdminClient;
+use rewardpool_proto::v1::reward_pool_client::RewardPoolClient;
+use rewardpool_proto::v1::{
+    GetStateRequest, GetStatusRequest, ListPoolsRequest, WatchLogRequest, WatchStateRequest,
+};
+use tokio::sync::{mpsc, watch};
+use tokio::time;
+use tokio_stream::StreamExt as _;
+use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
+
+use super::{ITEMS_OF_PAGE, Target, problem, translate};
+use crate::effect::{Page, Wants};
+use crate::event::{Event, Link, Problem};
+
+/// Time between two pictures of the pool.
+const STATE_EVERY_MS: u32 = 250;
+/// Time between two questions for what a tab shows.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// A pool that is not there is looked for again after this.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// The first pause before connecting again; each further one is twice as long.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Lines of the log that are shown from before.
+const BACKLOG: u32 = 500;
+/// Names that Tab knows beside those on the page.
+const NAMES: i32 = 5000;
+/// Pools that are listed.
+const POOLS: i32 = 1000;
+/// Lines of the log that reach the screen at once.
+const LINES_AT_ONCE: usize = 100;
+
+/// Connects, again and again, for as long as somebody looks.
+pub(super) async fn keep(
+    target: Target,
+    connected: watch::Sender<Option<Channel>>,
+    wants: watch::Receiver<Wants>,
+    events: mpsc::Sender<Event>,
+) {
+    let mut last_line = 0;
+    let mut tries = 0_u32;
+    loop {
+        let reason = match target.connect().await {
+            Err(reason) => reason,
+            Ok(channel) => {
+                let watching = Watching { channel, wants: wants.clone(), events: events.clone() };
+                Box::pin(watching.run(&connected, &mut tries, &mut last_line)).await
+            }
+        };
+        connected.send_replace(None);
+        tries += 1;
+        if events.send(Event::Link(Link::Down { reason, tries })).await.is_err() {
+            return;
+        }
+        time::sleep(pause(tries)).await;
+    }
+}
+
+/// How long to wait before the next try: up to twice as long each time, and never the same for all
+/// who lost the same service.
+fn pause(tries: u32) -> Duration {
+    let longest = PAUSE_MIN.saturating_mul(1 << tries.min(10)).min(PAUSE_MAX);
+    let mut random = [0; 2];
+    // Without randomness everybody waits the longest time.
+    let part = getrandom::fill(&mut random).map_or(u16::MAX, |()| u16::from_le_bytes(random));
+    longest / 2 + longest.mul_f64(f64::from(part) / f64::from(u16::MAX) / 2.0)
+}
+
+/// What runs over one connection.
+struct Watching {
+    channel: Channel,
+    wants: watch::Receiver<Wants>,
+    events: mpsc::Sender<Event>,
+}
+
+impl Watching {
+    /// Returns why the connection is of no use any more.
+    async fn run(
+        &self,
+        connected: &watch::Sender<Option<Channel>>,
+        tries: &mut u32,
+        last_line: &mut u64,
+    ) -> String {
+        let state = self.watch_state(connected, tries);
+        let log = self.watch_log(last_line);
+        tokio::select! {
+            reason = state => reason,
+            () = log => unreachable!("the log goes on until the state ends"),
+            () = self.ask() => unreachable!("questions go on until the state ends"),
+        }
+    }
+
+    async fn tell(&self, event: Event) {
+        // Nobody is left to be told when the screen is gone.
+        drop(self.events.send(event).await);
+    }
+
+    /// Shows the pool that is wanted. Returns why there is nothing to show any more.
+    async fn watch_state(
+        &self,
+        connected: &watch::Sender<Option<Channel>>,
+        tries: &mut u32,
+    ) -> String {
+        let mut wants = self.wants.clone();
+        let mut last_problem = None;
+        loop {
+            let page = wants.borrow_and_update().page.clone();
+            match self.open_state(&page).await {
+                Ok(mut stream) => {
+                    last_problem = None;
+                    let shown = self.show(&mut stream, &page, &mut wants, |up: &Self| {
+                        *tries = 0;
+                        connected.send_replace(Some(up.channel.clone()));
+                    });
+                    match shown.await {
+                        Shown::OtherPage => {}
+                        Shown::Ended(status) if problem::is_from_service(&status) => {
+                            last_problem = self.tell_problem(&status, last_problem).await;
+                            wait_for_page(&mut wants, &page).await;
+                        }
+                        Shown::Ended(status) => return problem::why_gone(&status),
+                    }
+                }
+                Err(status) if problem::is_from_service(&status) => {
+                    // It answers, so that another pool can be chosen.
+                    *tries = 0;
+                    connected.send_replace(Some(self.channel.clone()));
+                    self.tell(Event::Link(Link::Up)).await;
+                    last_problem = self.tell_problem(&status, last_problem).await;
+                    wait_for_page(&mut wants, &page).await;
+                }
+                Err(status) => return problem::why_gone(&status),
+            }
+        }
+    }
+
+    async fn open_state(
+        &self,
+        page: &Page,
+    ) -> Result<Streaming<rewardpool_proto::v1::WatchStateResponse>, Status> {
+        let request = WatchStateRequest {
+            pool: page.pool.clone(),
+            interval_ms: STATE_EVERY_MS,
+            page_size: i32::try_from(ITEMS_OF_PAGE).expect("a page is small"),
+            page_token: page.token.clone(),
+        };
+        let answer = RewardPoolClient::new(self.channel.clone()).watch_state(request).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Passes on what a stream shows, until another page is wanted or it ends.
+    async fn show(
+        &self,
+        stream: &mut Streaming<rewardpool_proto::v1::WatchStateResponse>,
+        page: &Page,
+        wants: &mut watch::Receiver<Wants>,
+        up: impl FnOnce(&Self),
+    ) -> Shown {
+        let mut up = Some(up);
+        loop {
+            let message = tokio::select! {
+                biased;
+                () = other_page(wants, page) => return Shown::OtherPage,
+                message = stream.message() => message,
+            };
+            match message {
+                Ok(Some(shown)) => {
+                    if let Some(up) = up.take() {
+                        up(self);
+                        self.tell(Event::Link(Link::Up)).await;
+                    }
+                    let state = Box::new(translate::pool(shown.state.unwrap_or_default()));
+                    let activity = shown.activity.map(translate::activity);
+                    self.tell(Event::State { page: page.clone(), state, activity }).await;
+                }
+                Ok(None) => return Shown::Ended(Status::unavailable("the stream ended")),
+                Err(status) => return Shown::Ended(status),
+            }
+        }
+    }
+
+    /// Tells why the pool cannot be shown, once.
+    async fn tell_problem(&self, status: &Status, last: Option<Problem>) -> Option<Problem> {
+        let found = problem::of_status(status);
+        if last.as_ref() != Some(&found) {
+            self.tell(Event::Unwatchable(found.clone())).await;
+        }
+        Some(found)
+    }
+
+    /// Shows the log from the last line on that was shown.
+    async fn watch_log(&self, last_line: &mut u64) {
+        loop {
+            let backlog = if *last_line == 0 { BACKLOG } else { 0 };
+            let request = WatchLogRequest { after_sequence: *last_line, backlog };
+            let mut admin = PoolAdminClient::new(self.channel.clone());
+            match admin.watch_log(request).await {
+                Ok(stream) => self.show_log(stream.into_inner(), last_line).await,
+                Err(status) if problem::is_from_service(&status) => {
+                    self.tell(Event::NoLog(problem::of_status(&status))).await;
+                    if status.code() == Code::Unimplemented {
+                        return std::future::pending().await;
+                    }
+                }
+                // The stream of the pool tells of it.
+                Err(_) => {}
+            }
+            time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    async fn show_log(
+        &self,
+        stream: Streaming<rewardpool_proto::v1::LogEvent>,
+        last_line: &mut u64,
+    ) {
+        // What is there at once is shown at once.
+        let lines = stream.chunks_timeout(LINES_AT_ONCE, Duration::from_millis(50));
+        tokio::pin!(lines);
+        while let Some(messages) = lines.next().await {
+            let lines: Vec<_> =
+                messages.into_iter().map_while(Result::ok).map(translate::log_line).collect();
+            let Some(last) = lines.last() else { return };
+            *last_line = last.sequence;
+            self.tell(Event::Log(lines)).await;
+        }
+    }
+
+    /// Asks for what is shown besides: each second for what changes, once for names.
+    async fn ask(&self) {
+        let mut named = None;
+        let mut has_pools = false;
+        let mut wants = self.wants.clone();
+        loop {
+            let now = wants.borrow_and_update().clone();
+            if now.status {
+                let mut admin = PoolAdminClient::new(self.channel.clone());
+                if let Ok(status) = admin.get_status(GetStatusRequest {}).await {
+                    let status = Box::new(translate::status(status.into_inner()));
+                    self.tell(Event::Status(status)).await;
+                }
+            }
+            let mut players = RewardPoolClient::new(self.channel.clone());
+            if now.pools || !has_pools {
+                let request = ListPoolsRequest { page_size: POOLS, ..Default::default() };
+                if let Ok(pools) = players.list_pools(request).await {
+                    has_pools = true;
+                    self.tell(Event::Pools(translate::pools(pools.into_inner()))).await;
+                }
+            }
+            if named.as_ref() != Some(&now.page.pool) {
+                let pool = now.page.pool.clone();
+                let request = GetStateRequest { pool, page_size: NAMES, ..Default::default() };
+                if let Ok(state) = players.get_state(request).await {
+                    named = Some(now.page.pool);
+                    let state = state.into_inner();
+                    let items = state.items.into_iter().map(|item| item.item_id).collect();
+                    self.tell(Event::Names { pool: state.pool, items }).await;
+                }
+            }
+            // A tab that is opened is filled at once.
+            drop(time::timeout(ASK_EVERY, wants.changed()).await);
+        }
+    }
+}
+
+/// How a stream of states came to its end.
+enum Shown {
+    OtherPage,
+    Ended(Status),
+}
+
+async fn other_page(wants: &mut watch::Receiver<Wants>, page: &Page) {
+    // The sender lives as long as the screen.
+    drop(wants.wait_for(|wants| wants.page != *page).await);
+}
+
+async fn wait_for_page(wants: &mut watch::Receiver<Wants>, page: &Page) {
+    // Both mean to look again.
+    drop(time::timeout(LOOK_AGAIN, other_page(wants, page)).await);
+}
