@@ -194,6 +194,8 @@ pub fn load(directory: &Path) -> Result<Log, EngineError> {
 #[derive(Default)]
 struct Loader {
     log: Log,
+    /// Whether pools drew with other secrets before than at the end.
+    has_other_secrets: bool,
 }
 
 impl Loader {
@@ -250,7 +252,11 @@ impl Visitor for Loader {
                 }
                 Change::Nothing
             }
-            Record::Marker | Record::Digest(_) => Change::Nothing,
+            Record::SecretChanged { .. } => {
+                self.has_other_secrets = true;
+                Change::Nothing
+            }
+            Record::Marker | Record::Digest(_) | Record::LeaderEpoch(_) => Change::Nothing,
         };
         let (lsn, time_ms) = (seen.lsn.number(), seen.time_ms);
         self.log.entries.push(Entry { lsn, time_ms, change });
@@ -264,7 +270,10 @@ impl Visitor for Loader {
 
     fn end(&mut self, state: &State, secrets: &[Secret]) {
         self.checkpoint(state);
-        self.log.secrets = secrets.to_vec();
+        // Those of before a change of secrets are not here, and these did not draw then.
+        if !self.has_other_secrets {
+            self.log.secrets = secrets.to_vec();
+        }
     }
 }
 

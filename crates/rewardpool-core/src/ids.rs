@@ -36,6 +36,27 @@ impl fmt::Display for Lsn {
     }
 }
 
+/// How often the log changed hands: 1 until somebody takes over, and one more each time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Epoch(pub u32);
+
+impl Epoch {
+    /// That of a log that nobody took over.
+    pub const FIRST: Self = Self(1);
+}
+
+impl Default for Epoch {
+    fn default() -> Self {
+        Self::FIRST
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Number of a draw: given by the service, unique, without gaps, rising across restarts.
 ///
 /// The numbers are shared by all pools of a service.

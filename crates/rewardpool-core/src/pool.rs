@@ -265,6 +265,11 @@ impl Pool {
         self.terms.reserve_exact(items);
     }
 
+    /// The randomness comes from another secret from now on.
+    pub(crate) fn commit_to(&mut self, commitment: [u8; 32]) {
+        self.charter.commitment = commitment;
+    }
+
     /// Builds the selector, after which the pool can draw.
     pub(crate) fn activate(&mut self) {
         let items = self.stock.iter().zip(&self.terms);

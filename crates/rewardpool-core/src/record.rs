@@ -2,7 +2,7 @@
 //! and no configuration.
 use crate::catalog::{Catalog, CatalogItem};
 use crate::command::{DrawMode, ItemChange, KeyHash, KeyLimits, Note, PoolStatus};
-use crate::ids::{ItemIndex, Outcome, PoolNumber, RequestId};
+use crate::ids::{Epoch, ItemIndex, Outcome, PoolNumber, RequestId};
 use crate::name::PoolId;
 use crate::quantity::Quantity;
 use crate::selector::SelectorKind;
@@ -38,6 +38,16 @@ pub enum Record<'a> {
     Digest(u64),
     /// The last record of a clean stop, with the digest of the state.
     Closed(u64),
+    /// Another service writes the log from here on. What the one before wrote behind the position where
+    /// this record stands was never part of this log.
+    LeaderEpoch(Epoch),
+    /// The randomness of a pool comes from another secret from here on.
+    SecretChanged {
+        /// The pool.
+        pool: PoolNumber,
+        /// SHA-256 of the new secret.
+        commitment: [u8; 32],
+    },
 }
 
 /// A pool came to be.

@@ -7,7 +7,7 @@
 use crate::command::{DrawCommand, DrawCount, DrawMode, KeyHash, Rejection};
 use crate::digest::Digest;
 use crate::generator::Generator;
-use crate::ids::{Lsn, Outcome, PoolNumber, RequestId};
+use crate::ids::{Epoch, Lsn, Outcome, PoolNumber, RequestId};
 use crate::keys::KeyedDraw;
 use crate::limits::REQUEST_ID_MAX;
 use crate::names::Names;
@@ -55,6 +55,7 @@ pub struct State {
     pub(crate) last_lsn: u64,
     pub(crate) time_ms: u64,
     pub(crate) live_empties: u64,
+    epoch: Epoch,
     is_active: bool,
 }
 
@@ -137,6 +138,10 @@ impl State {
                 }
             }
             Record::Marker => {}
+            Record::LeaderEpoch(epoch) => self.apply_epoch(*epoch)?,
+            Record::SecretChanged { pool, commitment } => {
+                self.pool_mut(*pool)?.commit_to(*commitment);
+            }
         }
         self.advance(lsn, time_ms)
     }
@@ -331,6 +336,26 @@ impl State {
         }
         pool.set_status(changed.status);
         Ok(())
+    }
+
+    fn apply_epoch(&mut self, found: Epoch) -> Result<(), Violation> {
+        let last = self.epoch;
+        if found <= last {
+            return Err(Violation::Epoch { last, found });
+        }
+        self.epoch = found;
+        Ok(())
+    }
+
+    /// How often the log changed hands up to here.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The same state, of a log that changed hands so often. Encoded states do not tell.
+    #[must_use]
+    pub fn in_epoch(self, epoch: Epoch) -> Self {
+        Self { epoch, ..self }
     }
 
     fn known_pool(&self, pool: PoolNumber) -> Result<&Pool, Violation> {

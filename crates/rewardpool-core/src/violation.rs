@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::command::{KeyHash, Rejection};
-use crate::ids::{ItemIndex, Lsn, PoolNumber, RequestId};
+use crate::ids::{Epoch, ItemIndex, Lsn, PoolNumber, RequestId};
 use crate::quantity::Quantity;
 
 /// Why a record, or the state itself, cannot be true. Whoever reads a log adds file and offset.
@@ -17,6 +17,14 @@ pub enum Violation {
         expected: u64,
         /// What the record has.
         found: Lsn,
+    },
+    /// A leadership epoch that is not above the one before.
+    #[error("epoch {found} does not follow epoch {last}")]
+    Epoch {
+        /// The epoch of the state.
+        last: Epoch,
+        /// What the record has.
+        found: Epoch,
     },
     /// The record names a pool that does not exist.
     #[error("there is no pool {}", .pool.0)]

@@ -9,7 +9,7 @@ use rewardpool_core::state::State;
 use rewardpool_mutant::{Mutant, is_on};
 use rewardpool_wal::storage::Storage;
 use rewardpool_wal::{
-    EPOCH, Identity, LogReader, SegmentNumber, SnapshotFile, SnapshotHeader, snapshot_name,
+    Identity, LogReader, SegmentNumber, SnapshotFile, SnapshotHeader, snapshot_name,
 };
 
 use crate::engine::stopwatch;
@@ -25,6 +25,8 @@ pub(crate) struct ClosedSegment {
     pub(crate) bytes: u64,
     /// Whether somebody waits for a snapshot.
     pub(crate) wanted: bool,
+    /// SHA-256 that its snapshot must have, because that of the leader has it.
+    pub(crate) expected: Option<[u8; 32]>,
 }
 
 pub(crate) struct Compactor {
@@ -78,7 +80,7 @@ impl Compactor {
             return true;
         }
         let begun = stopwatch();
-        let made = self.compact(newest.number, begun);
+        let made = self.compact(&newest, begun);
         if made.is_err() {
             self.progress.attempt_ended(false, begun.elapsed());
         }
@@ -90,7 +92,7 @@ impl Compactor {
                 );
                 self.progress.snapshot_refused(newest.last_lsn);
             }
-            Err(error) if error.is_corruption() => {
+            Err(error) if error.is_corruption() && !is_divergence(&error) => {
                 // What is in memory is right; stopping now would lose it.
                 tracing::error!(error = %Chain(&error), "the log on disk is damaged, no snapshot can be made of it");
             }
@@ -102,7 +104,8 @@ impl Compactor {
         true
     }
 
-    fn compact(&self, last: SegmentNumber, begun: Instant) -> Result<(), EngineError> {
+    fn compact(&self, closed: &ClosedSegment, begun: Instant) -> Result<(), EngineError> {
+        let last = closed.number;
         let because = "the service has it open";
         let file = "POOL".to_owned();
         let reader = LogReader::open(Arc::clone(&self.storage))?
@@ -114,11 +117,16 @@ impl Compactor {
             chain: tail.chain(),
             next_segment: last.next(),
         };
-        let taken = publish_snapshot(self.storage.as_ref(), &recovered.state, next)?;
+        let taken =
+            publish_snapshot(self.storage.as_ref(), &recovered.state, next, closed.expected)?;
         // Counted before anybody who waits for it hears of it.
         self.progress.attempt_ended(true, begun.elapsed());
         finish_snapshot(&self.storage, taken, &self.progress)
     }
+}
+
+fn is_divergence(error: &EngineError) -> bool {
+    matches!(error, EngineError::Diverged { .. })
 }
 
 /// Where a snapshot stands in the log.
@@ -130,10 +138,14 @@ pub(crate) struct SnapshotPlace {
 }
 
 /// Writes the snapshot of a state. Durable when it returns.
+///
+/// # Errors
+/// [`EngineError::Diverged`] when its SHA-256 is not the expected one; nothing is written then.
 pub(crate) fn publish_snapshot(
     storage: &dyn Storage,
     state: &State,
     place: SnapshotPlace,
+    expected: Option<[u8; 32]>,
 ) -> Result<SnapshotTaken, EngineError> {
     let mut body = Vec::new();
     state.encode(&mut body);
@@ -144,8 +156,12 @@ pub(crate) fn publish_snapshot(
         chain: place.chain,
         next_segment: place.next_segment,
         time_ms: state.time_ms(),
-        epoch: EPOCH,
+        epoch: state.epoch().0,
     };
+    if expected.is_some_and(|expected| expected != header.sha256(&body)) {
+        let because = "the leader's snapshot of it has another SHA-256";
+        return Err(EngineError::Diverged { lsn, because });
+    }
     if is_on(Mutant::PruneBeforeSnapshot) {
         remove_snapshots(storage);
     }

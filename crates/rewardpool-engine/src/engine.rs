@@ -11,8 +11,9 @@ use rewardpool_core::record::Record;
 use rewardpool_core::state::State;
 use rewardpool_wal::storage::{FileStorage, MmapStorage, Storage};
 use rewardpool_wal::{
-    Appender, Committed, DirectoryLock, Identity, LogReader, Prepared, SECTOR, SegmentNumber,
-    SegmentSpan, create_directory, remove_leftovers, sync_directory_name,
+    Appender, Committed, DirectoryLock, Following, Identity, LogReader, Position, Prepared, SECTOR,
+    SegmentHeader, SegmentNumber, SegmentSpan, create_directory, remove_leftovers,
+    sync_directory_name,
 };
 
 use crate::compactor::{
@@ -21,21 +22,25 @@ use crate::compactor::{
 use crate::config::{EngineConfig, StorageKind};
 use crate::error::{Chain, EngineError};
 use crate::feed::LogPlace;
+use crate::follower::{
+    COPIED_BATCHES_MAX, CopiedBatch, Copier, CopyStanding, Copying, Follower, start_copy,
+};
 use crate::handle::{Handle, PoolRegistry};
 use crate::mailbox::{MailboxReceiver, mailbox};
 use crate::progress::Progress;
 use crate::recount::Recount;
-use crate::recovery::{RecoveryReport, recover_to_serve};
+use crate::recovery::{Recovered, RecoveryReport, recover_to_serve};
 use crate::scheduling::{Scheduled, schedule_this_thread};
 use crate::statistics::{Counted, Standing, Statistics};
 use crate::submission::Submission;
+use crate::succession::{begin_epoch, take_over};
 use crate::supplier::{Supply, supply};
 use crate::writer::{Now, Writer, encode_and_apply, first_record};
 
 /// After so long without work a commit marker is written.
 const IDLE: Duration = Duration::from_millis(2);
 /// Submissions of one batch.
-const SUBMISSIONS_MAX: usize = 4096;
+pub(crate) const SUBMISSIONS_MAX: usize = 4096;
 /// Closed segments that may wait for the compactor before it only hears of the newest.
 pub(crate) const CLOSED_SEGMENTS_MAX: usize = 1024;
 
@@ -63,11 +68,62 @@ impl Engine {
     pub fn open(config: &EngineConfig) -> Result<Self, EngineError> {
         let lock = lock(&config.directory)?;
         let storage = open_storage(&config.directory, config.storage)?;
+        if let Some(Following { leader, .. }) = Following::load(storage.as_ref())? {
+            return Err(EngineError::Follower { leader });
+        }
+        Self::lead(lock, storage, config, Leadership::Kept)
+    }
+
+    /// Opens the copy of another service's log, and takes over: from now on this directory is the log,
+    /// in a new epoch. What that service wrote and the copy does not have is lost.
+    ///
+    /// # Errors
+    /// As [`Engine::open`], and [`EngineError::NotFollower`].
+    pub fn take_over(config: &EngineConfig) -> Result<Self, EngineError> {
+        let lock = lock(&config.directory)?;
+        let storage = open_storage(&config.directory, config.storage)?;
+        let because = match Following::load(storage.as_ref())? {
+            Some(following) if !following.is_copying => {
+                return Self::lead(lock, storage, config, Leadership::Taken);
+            }
+            Some(_) => "the copy of the leader's log was begun, but is not finished",
+            None => "it does not follow another service",
+        };
+        Err(EngineError::NotFollower { because })
+    }
+
+    fn lead(
+        lock: DirectoryLock,
+        storage: Arc<dyn Storage>,
+        config: &EngineConfig,
+        leadership: Leadership,
+    ) -> Result<Self, EngineError> {
         let progress = Arc::new(Progress::default());
         let begun = now();
-        let mut started = start(&storage, config, &progress, Origin { now: begun, uuid: uuid()? })?;
+        let origin = Origin { now: begun, uuid: uuid()?, leadership };
+        let mut started = start(&storage, config, &progress, origin)?;
         started.report.duration = begun.instant.elapsed();
-        Self::run(started, storage, config, progress, lock)
+        Self::run(started, storage, config, progress, lock, Duty::Lead)
+    }
+
+    /// Opens a copy of another service's log, to go on copying.
+    ///
+    /// # Errors
+    /// As [`Engine::open`]; [`EngineError::NotFollower`] when nothing was copied yet.
+    pub fn follow(config: &EngineConfig) -> Result<(Self, Copier), EngineError> {
+        let lock = lock(&config.directory)?;
+        let storage = open_storage(&config.directory, config.storage)?;
+        let progress = Arc::new(Progress::default());
+        let begun = now();
+        let (mut started, copying) = start_copy(&storage, &progress)?;
+        started.report.duration = begun.instant.elapsed();
+        let (sender, batches) = bounded(COPIED_BATCHES_MAX);
+        let standing = Arc::new(CopyStanding::default());
+        let (position, segment) = (started.position(), copying.segment);
+        let duty = Duty::Follow(Box::new(copying), batches, Arc::clone(&standing));
+        let engine = Self::run(started, storage, config, progress, lock, duty)?;
+        let copier = Copier { handle: engine.handle(), sender, standing, position, segment };
+        Ok((engine, copier))
     }
 
     /// The one place where the threads and their channels are wired.
@@ -77,6 +133,7 @@ impl Engine {
         config: &EngineConfig,
         progress: Arc<Progress>,
         lock: DirectoryLock,
+        duty: Duty,
     ) -> Result<Self, EngineError> {
         let (mailbox, requests) = mailbox(config.mailbox_capacity);
         let (stop, stops) = bounded(1);
@@ -85,7 +142,7 @@ impl Engine {
         let (scheduling, schedules) = bounded(1);
         let (closed, closed_segments) = bounded(CLOSED_SEGMENTS_MAX);
         let (mut supply, supplier) = supply(Arc::clone(&storage), failing.clone());
-        supply.order(config.segment_bytes);
+        supply.order(duty.segment_bytes(config));
         let registry = Arc::new(PoolRegistry::default());
         for pool in started.state.pools() {
             registry.insert(pool.names.id().clone(), pool.number);
@@ -95,7 +152,8 @@ impl Engine {
             Compactor::new(storage, closed_segments, failing, Arc::clone(&progress));
         let recovery = started.report.clone();
         let disk_is_full = supply.disk_is_full();
-        let writer = started.into_writer(config, supply, closed, registry, progress);
+        let mut writer = started.into_writer(config, supply, closed, registry, progress);
+        writer.follows = matches!(duty, Duty::Follow(..));
         let handle = Handle {
             mailbox,
             pools: Arc::clone(&writer.registry),
@@ -118,7 +176,12 @@ impl Engine {
             // Dropped before, so that nothing is in the mailbox when the end is told.
             let inputs = inputs;
             let _told: Result<(), _> = scheduling.send(schedule_this_thread(wanted));
-            drive(writer, &inputs, batch_draws_max)
+            match duty {
+                Duty::Lead => drive(writer, &inputs, batch_draws_max),
+                Duty::Follow(copying, batches, standing) => {
+                    Follower::new(writer, *copying, standing).drive(&inputs, &batches)
+                }
+            }
         })?;
         let scheduled = schedules.recv().map_err(|_| EngineError::Panicked("rewardpool-writer"))?;
         Ok(Self {
@@ -173,10 +236,28 @@ impl Engine {
 }
 
 /// What reaches the writer's thread.
-struct Inputs {
-    requests: MailboxReceiver,
-    stops: Receiver<()>,
-    failures: Receiver<EngineError>,
+pub(crate) struct Inputs {
+    pub(crate) requests: MailboxReceiver,
+    pub(crate) stops: Receiver<()>,
+    pub(crate) failures: Receiver<EngineError>,
+}
+
+/// What the writer's thread does.
+enum Duty {
+    Lead,
+    Follow(Box<Copying>, Receiver<CopiedBatch>, Arc<CopyStanding>),
+}
+
+impl Duty {
+    /// Length of the next segment, as far as it is known.
+    fn segment_bytes(&self, config: &EngineConfig) -> usize {
+        match self {
+            Self::Lead => config.segment_bytes,
+            Self::Follow(copying, ..) => {
+                usize::try_from(copying.segment.bytes).expect("a segment fits the address space")
+            }
+        }
+    }
 }
 
 enum Input {
@@ -266,7 +347,7 @@ fn next_input(inputs: &Inputs, is_unmarked: bool) -> Input {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place where the writer looks at clocks")]
-fn now() -> Now {
+pub(crate) fn now() -> Now {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let wall_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
     Now { wall_ms, instant: Instant::now() }
@@ -285,7 +366,7 @@ fn spawn<T: Send + 'static>(
     Builder::new().name(name.to_owned()).spawn(body).map_err(EngineError::Thread)
 }
 
-fn lock(path: &Path) -> Result<DirectoryLock, EngineError> {
+pub(crate) fn lock(path: &Path) -> Result<DirectoryLock, EngineError> {
     let failed = |source| EngineError::Directory { path: path.to_owned(), source };
     create_directory(path).and_then(|()| sync_directory_name(path)).map_err(failed)?;
     Ok(DirectoryLock::exclusive(path)?)
@@ -310,6 +391,15 @@ pub(crate) struct Origin {
     pub(crate) now: Now,
     /// Identity of the log, if there is none yet.
     pub(crate) uuid: [u8; 16],
+    pub(crate) leadership: Leadership,
+}
+
+/// Whether the log goes on in the hands in which it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Leadership {
+    Kept,
+    /// The directory is a copy, and becomes the log.
+    Taken,
 }
 
 /// An identity for a log.
@@ -322,13 +412,23 @@ pub(crate) fn uuid() -> Result<[u8; 16], EngineError> {
 /// A state with its log, ready for the first request.
 pub(crate) struct Started {
     pub(crate) state: State,
-    log: Appender,
-    generators: Vec<Generator>,
-    committed: Committed,
+    pub(crate) log: Appender,
+    pub(crate) generators: Vec<Generator>,
+    pub(crate) committed: Committed,
     pub(crate) report: RecoveryReport,
 }
 
 impl Started {
+    /// A copy that was recovered. It neither draws nor decides.
+    pub(crate) fn of_copy(state: State, log: Appender, report: RecoveryReport) -> Self {
+        let committed = log.committed();
+        Self { state, log, generators: Vec::new(), committed, report }
+    }
+
+    fn position(&self) -> Position {
+        self.log.position()
+    }
+
     pub(crate) fn into_writer(
         self,
         config: &EngineConfig,
@@ -369,18 +469,19 @@ impl Started {
             recount: Recount::default(),
             own_records: 0,
             is_unmarked: true,
+            follows: false,
         }
     }
 }
 
 /// A directory that was recovered or set up.
-struct TakenUp {
-    state: State,
-    log: Appender,
-    generators: Vec<Generator>,
-    report: RecoveryReport,
+pub(crate) struct TakenUp {
+    pub(crate) state: State,
+    pub(crate) log: Appender,
+    pub(crate) generators: Vec<Generator>,
+    pub(crate) report: RecoveryReport,
     /// Whether the last segment has no record yet.
-    is_new_segment: bool,
+    pub(crate) is_new_segment: bool,
 }
 
 /// Recovers the log or sets it up, and makes what was read durable again before anybody sees it.
@@ -392,6 +493,10 @@ pub(crate) fn start(
 ) -> Result<Started, EngineError> {
     let TakenUp { mut state, mut log, generators, report, is_new_segment } =
         match LogReader::open(Arc::clone(storage))? {
+            Some(reader) if origin.leadership == Leadership::Taken => {
+                let taken = take_over(storage, config, &reader, progress, origin.now)?;
+                return begin_epoch(storage, config, progress, origin.now, taken);
+            }
             Some(reader) => take_up(storage, config, &reader, progress, origin.now)?,
             None => set_up(storage, config, progress, origin.uuid)?,
         };
@@ -420,7 +525,7 @@ fn set_up(
     progress.segments_found(vec![begun(&prepared, SegmentNumber(0), 1)]);
     let log = Appender::begin(Arc::clone(storage), identity, config.format.id(), prepared)?;
     let place = SnapshotPlace { identity, chain: 0, next_segment: SegmentNumber(0) };
-    let taken = publish_snapshot(storage.as_ref(), &state, place)?;
+    let taken = publish_snapshot(storage.as_ref(), &state, place, None)?;
     identity.publish(storage.as_ref())?;
     progress.snapshot_taken(taken, vec![0], &[]);
     let report = RecoveryReport { fresh: true, ..RecoveryReport::default() };
@@ -439,18 +544,7 @@ fn take_up(
 ) -> Result<TakenUp, EngineError> {
     // Nothing is written before all that can be refused was refused.
     let (recovered, generators) = recover_to_serve(storage.as_ref(), reader)?;
-    let (mut state, report) = (recovered.state, recovered.report);
-    for damage in &report.damaged_snapshots {
-        tracing::error!(damage, "a snapshot is damaged; the one before it and the log were used");
-    }
-    let rewardpool_wal::Replayed { tail, spans, .. } = recovered.replayed;
-    progress.segments_found(spans);
-    let is_covered = |lsn: &u64| *lsn <= recovered.snapshot.lsn;
-    let snapshots = reader.snapshots().iter().copied().filter(is_covered).collect();
-    progress.snapshot_taken(recovered.snapshot, snapshots, &[]);
-    let format = Format::from_id(tail.format()).expect("the recovery knows the format");
-    remove_leftovers(storage.as_ref())?;
-    let mut log = Appender::resume(Arc::clone(storage), tail)?;
+    let Resumed { mut state, mut log, report, .. } = resume(storage, reader, progress, recovered)?;
     let prepared = Prepared::create(Arc::clone(storage), config.segment_bytes);
     let Some(prepared) = unless_full(prepared.map_err(EngineError::from))? else {
         tracing::error!(
@@ -458,23 +552,67 @@ fn take_up(
         );
         return Ok(TakenUp { state, log, generators, report, is_new_segment: false });
     };
-    let next_segment = log.position().segment.next();
-    let record = Record::Rotate { next_segment: next_segment.0, digest: state.digest() };
-    let time_ms = state.time_ms().max(now.wall_ms);
-    let payload = encode_and_apply(format, &record, &mut state, time_ms)?;
-    let (used_bytes, span) =
-        (log.used_bytes() as u64, begun(&prepared, next_segment, state.next_lsn().number()));
-    log.rotate(prepared, config.format.id(), &payload, time_ms)?;
-    progress.segment_begun(used_bytes, span);
-    let (identity, chain) = (reader.identity(), log.position().chain);
-    let place = SnapshotPlace { identity, chain, next_segment };
-    let taken = publish_snapshot(storage.as_ref(), &state, place);
+    let place = go_on(&mut log, &mut state, config, progress, (prepared, now))?;
+    let taken = publish_snapshot(storage.as_ref(), &state, place, None);
     if let Some(taken) = unless_full(taken)? {
         finish_snapshot(storage, taken, progress)?;
     } else {
         tracing::error!("the disk is full: the next start will read more than it needs to");
     }
     Ok(TakenUp { state, log, generators, report, is_new_segment: true })
+}
+
+/// A log that was recovered and is durable again.
+pub(crate) struct Resumed {
+    pub(crate) state: State,
+    pub(crate) log: Appender,
+    pub(crate) report: RecoveryReport,
+    /// The segment that it ends with.
+    pub(crate) segment: SegmentHeader,
+    /// The segments from the snapshot on.
+    pub(crate) spans: Vec<SegmentSpan>,
+}
+
+/// Makes durable again what was read. Nothing new is written.
+pub(crate) fn resume(
+    storage: &Arc<dyn Storage>,
+    reader: &LogReader,
+    progress: &Progress,
+    recovered: Recovered,
+) -> Result<Resumed, EngineError> {
+    let Recovered { state, report, snapshot, replayed } = recovered;
+    for damage in &report.damaged_snapshots {
+        tracing::error!(damage, "a snapshot is damaged; the one before it and the log were used");
+    }
+    let rewardpool_wal::Replayed { tail, spans, .. } = replayed;
+    progress.segments_found(spans.clone());
+    let is_covered = |lsn: &u64| *lsn <= snapshot.lsn;
+    let snapshots = reader.snapshots().iter().copied().filter(is_covered).collect();
+    progress.snapshot_taken(snapshot, snapshots, &[]);
+    remove_leftovers(storage.as_ref())?;
+    let segment = *tail.segment_header();
+    let log = Appender::resume(Arc::clone(storage), tail)?;
+    Ok(Resumed { state, log, report, segment, spans })
+}
+
+/// Closes the segment and begins the next one.
+pub(crate) fn go_on(
+    log: &mut Appender,
+    state: &mut State,
+    config: &EngineConfig,
+    progress: &Progress,
+    (prepared, now): (Prepared, Now),
+) -> Result<SnapshotPlace, EngineError> {
+    let format = Format::from_id(log.format()).expect("the recovery knows the format");
+    let next_segment = log.position().segment.next();
+    let record = Record::Rotate { next_segment: next_segment.0, digest: state.digest() };
+    let time_ms = state.time_ms().max(now.wall_ms);
+    let payload = encode_and_apply(format, &record, state, time_ms)?;
+    let (used_bytes, span) =
+        (log.used_bytes() as u64, begun(&prepared, next_segment, state.next_lsn().number()));
+    log.rotate(prepared, config.format.id(), &payload, time_ms)?;
+    progress.segment_begun(used_bytes, span);
+    Ok(SnapshotPlace { identity: log.identity(), chain: log.position().chain, next_segment })
 }
 
 /// What was made, or `None` when the disk is full.

@@ -83,6 +83,26 @@ pub enum EngineError {
     /// The state does not take a record that it decided itself, which is a defect.
     #[error("the state does not take a record that it decided")]
     Decided(#[source] Box<Violation>),
+    /// The directory holds a copy of a log that another service writes.
+    #[error("the directory follows {leader}, and only that may write its log")]
+    Follower {
+        /// Where that service listens.
+        leader: String,
+    },
+    /// The directory holds no copy of another service's log, or not yet all of it.
+    #[error("the directory cannot take over: {because}")]
+    NotFollower {
+        /// What is missing.
+        because: &'static str,
+    },
+    /// The log that is copied does not go on where the copy ends.
+    #[error("the copy and the leader's log differ at LSN {lsn}: {because}")]
+    Diverged {
+        /// The first record that differs, or the last one of the state that does.
+        lsn: u64,
+        /// What differs.
+        because: &'static str,
+    },
     /// The operating system gave no random numbers.
     #[error("the operating system gives no random numbers: {0}")]
     Random(String),
@@ -113,8 +133,11 @@ impl EngineError {
             | Self::Snapshot { .. }
             | Self::SnapshotDiffers { .. }
             | Self::Secret { .. }
-            | Self::State { .. } => true,
+            | Self::State { .. }
+            | Self::Diverged { .. } => true,
             Self::Directory { .. }
+            | Self::Follower { .. }
+            | Self::NotFollower { .. }
             | Self::Random(_)
             | Self::Thread(_)
             | Self::Output(_)
@@ -135,6 +158,9 @@ impl EngineError {
             }
             Self::Secret { file, .. } => Some((file, Some(0))),
             Self::Directory { .. }
+            | Self::Follower { .. }
+            | Self::NotFollower { .. }
+            | Self::Diverged { .. }
             | Self::Random(_)
             | Self::Thread(_)
             | Self::Output(_)

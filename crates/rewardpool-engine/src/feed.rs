@@ -11,7 +11,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rewardpool_wal::storage::FileStorage;
 use rewardpool_wal::{
-    Batch, Error, FollowError, Identity, LogFollower, SegmentNumber, SnapshotFile, snapshot_name,
+    Batch, Error, FollowError, Identity, LogFollower, SegmentHeader, SegmentNumber, SnapshotFile,
+    snapshot_name,
 };
 
 use crate::handle::Handle;
@@ -114,6 +115,19 @@ impl Feed {
     /// The last record that was read.
     pub fn last_lsn(&self) -> u64 {
         self.follower.last_lsn()
+    }
+
+    /// The segment that is read, or will be read next.
+    pub fn segment(&self) -> &SegmentHeader {
+        self.follower.segment_header()
+    }
+
+    /// The segment behind it, when the last batch closed it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn next_segment(&self) -> Result<SegmentHeader, FollowError> {
+        Ok(self.follower.next_segment_header()?)
     }
 
     /// The next durable batch; `None` when all were read. The first one may begin before the

@@ -153,7 +153,9 @@ pub fn segments(directory: &Path) -> Result<Vec<SegmentInfo>, EngineError> {
                 | Record::PoolStateChanged(_)
                 | Record::Snapshot(_)
                 | Record::Marker
-                | Record::Digest(_) => SegmentStatus::Open,
+                | Record::Digest(_)
+                | Record::LeaderEpoch(_)
+                | Record::SecretChanged { .. } => SegmentStatus::Open,
             };
             Ok(())
         }),

@@ -55,6 +55,7 @@ mod engine;
 mod error;
 mod examine;
 mod feed;
+mod follower;
 mod handle;
 mod histogram;
 pub mod inspect;
@@ -71,6 +72,7 @@ mod secrets;
 pub mod simulation;
 mod statistics;
 mod submission;
+mod succession;
 mod supplier;
 mod writer;
 
@@ -79,6 +81,7 @@ pub use config::{EngineConfig, Scheduling, StorageKind};
 pub use engine::Engine;
 pub use error::{Chain, EngineError};
 pub use feed::Feed;
+pub use follower::{CopiedBatch, Copier, CopyState, NotCopied, begin_copy, copy_state};
 pub use handle::{Draws, Handle};
 pub use histogram::Distribution;
 pub use progress::{SnapshotTaken, SnapshotsMade};
@@ -89,7 +92,9 @@ pub use request::{
     Status,
 };
 pub use rewardpool_core as core;
-pub use rewardpool_wal::{Batch, FollowError, Identity, SegmentSpan, SnapshotFile, snapshot_name};
+pub use rewardpool_wal::{
+    Batch, FollowError, Identity, SegmentHeader, SegmentSpan, SnapshotFile, snapshot_name,
+};
 pub use scheduling::{Scheduled, Why};
 pub use statistics::Reading;
 pub use submission::{Reply, ReplyPort, Submission};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rewardpool_core::format::{Decoder, Format};
 use rewardpool_core::generator::Generator;
-use rewardpool_core::ids::{Lsn, Outcome};
+use rewardpool_core::ids::{Epoch, Lsn, Outcome};
 use rewardpool_core::record::Record;
 use rewardpool_core::state::State;
 use rewardpool_wal::storage::Storage;
@@ -121,7 +121,7 @@ pub(crate) fn decode_snapshot(snapshot: &SnapshotFile) -> Result<State, EngineEr
     let state = State::decode(snapshot.body())
         .map_err(|source| EngineError::Snapshot { file: file(), source })?;
     if state.last_lsn() == lsn {
-        Ok(state)
+        Ok(state.in_epoch(Epoch(snapshot.header.epoch)))
     } else {
         Err(EngineError::SnapshotDiffers { file: file() })
     }

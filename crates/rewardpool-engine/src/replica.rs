@@ -2,7 +2,7 @@
 //! code that recovers.
 use crc32c::crc32c;
 use rewardpool_core::format::{Decoder, Format, FormatError};
-use rewardpool_core::ids::{Lsn, Outcome};
+use rewardpool_core::ids::{Epoch, Lsn, Outcome};
 use rewardpool_core::record::Record;
 use rewardpool_core::snapshot::SnapshotError;
 use rewardpool_core::state::State;
@@ -78,7 +78,8 @@ impl Replica {
     /// The state of a snapshot file, which is verified.
     pub fn from_snapshot(file: Vec<u8>, lsn: u64, log: Identity) -> Result<Self, ReplicaError> {
         let snapshot = SnapshotFile::decode(file, lsn, log)?;
-        Ok(Self { state: State::decode(snapshot.body())?, outcomes: Vec::new() })
+        let state = State::decode(snapshot.body())?.in_epoch(Epoch(snapshot.header.epoch));
+        Ok(Self { state, outcomes: Vec::new() })
     }
 
     /// The state.

@@ -49,6 +49,20 @@ pub enum Request {
     Rotate,
 }
 
+impl Request {
+    /// Whether it may change the state or the log, which only the leader does.
+    pub(crate) const fn changes(&self) -> bool {
+        match self {
+            Self::Draw(_) | Self::CreatePool(_) | Self::Change(_) | Self::Rotate => true,
+            Self::FindDraw { .. }
+            | Self::ReadPool { .. }
+            | Self::ReadPools { .. }
+            | Self::ReadStatus
+            | Self::ReadPosition => false,
+        }
+    }
+}
+
 /// A pool to create.
 #[derive(Debug)]
 pub struct NewPool {
@@ -207,6 +221,10 @@ pub enum Refusal {
     /// The disk is full. Nothing was changed; the service resumes by itself when there is space.
     #[error("the disk is full")]
     OutOfSpace,
+    /// The service follows another one, which is the only one that changes anything. Nothing was
+    /// changed.
+    #[error("the service is a follower")]
+    Follower,
     /// The service is stopping. Nothing was changed.
     #[error("the service is stopping")]
     Stopping,

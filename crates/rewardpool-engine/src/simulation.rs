@@ -12,7 +12,7 @@ use rewardpool_wal::storage::Storage;
 
 use crate::compactor::Compactor;
 use crate::config::EngineConfig;
-use crate::engine::{CLOSED_SEGMENTS_MAX, Origin, start};
+use crate::engine::{CLOSED_SEGMENTS_MAX, Leadership, Origin, start};
 use crate::error::EngineError;
 use crate::handle::PoolRegistry;
 use crate::progress::Progress;
@@ -59,7 +59,12 @@ impl Steps {
         uuid: [u8; 16],
     ) -> Result<Self, EngineError> {
         let progress = Arc::new(Progress::default());
-        let started = start(&storage, config, &progress, Origin { now: now.into(), uuid })?;
+        let started = start(
+            &storage,
+            config,
+            &progress,
+            Origin { now: now.into(), uuid, leadership: Leadership::Kept },
+        )?;
         let (failing, failures) = bounded(2);
         let (closed, closed_segments) = bounded(CLOSED_SEGMENTS_MAX);
         let (mut supply, supplier) = supply(Arc::clone(&storage), failing.clone());

@@ -13,7 +13,7 @@ use crate::histogram::{Distribution, Histogram, add};
 use crate::request::Refusal;
 
 /// Every refusal. The version of a mismatch says nothing here.
-const REFUSALS: [Refusal; 21] = [
+const REFUSALS: [Refusal; 22] = [
     Refusal::Rejected(Rejection::UnknownPool),
     Refusal::Rejected(Rejection::UnknownItem),
     Refusal::Rejected(Rejection::RetiredItem),
@@ -33,6 +33,7 @@ const REFUSALS: [Refusal; 21] = [
     Refusal::Overloaded,
     Refusal::Expired,
     Refusal::OutOfSpace,
+    Refusal::Follower,
     Refusal::Stopping,
     Refusal::OutcomeUnknown,
 ];
@@ -202,8 +203,9 @@ fn place(refusal: Refusal) -> usize {
         Refusal::Overloaded => 16,
         Refusal::Expired => 17,
         Refusal::OutOfSpace => 18,
-        Refusal::Stopping => 19,
-        Refusal::OutcomeUnknown => 20,
+        Refusal::Follower => 19,
+        Refusal::Stopping => 20,
+        Refusal::OutcomeUnknown => 21,
     }
 }
 

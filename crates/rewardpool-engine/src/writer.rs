@@ -80,6 +80,8 @@ pub(crate) struct Writer {
     pub(crate) own_records: u64,
     /// Whether something was committed since the last marker.
     pub(crate) is_unmarked: bool,
+    /// Whether the log is written by another service, of which this one keeps a copy.
+    pub(crate) follows: bool,
 }
 
 /// Why a request is not answered, and whether the engine goes on.
@@ -130,7 +132,12 @@ impl Writer {
         let requests = std::mem::take(&mut submission.requests);
         let mut failure = None;
         for request in &requests {
-            let answer = match self.execute(request, &mut submission) {
+            let executed = if self.follows && request.changes() {
+                Err(Refusal::Follower.into())
+            } else {
+                self.execute(request, &mut submission)
+            };
+            let answer = match executed {
                 Ok(answer) => Ok(answer),
                 Err(Stop::Refused(refusal)) => {
                     self.statistics.refuse(refusal);
@@ -418,7 +425,7 @@ impl Writer {
     }
 
     /// Shows where the log stands.
-    fn stand(&self) {
+    pub(crate) fn stand(&self) {
         self.statistics.stand(Standing {
             durable_lsn: self.committed.last_lsn(),
             last_request_id: self.state.last_request_id(),
@@ -441,7 +448,7 @@ impl Writer {
         self.stand();
         let last_lsn = self.committed.last_lsn();
         let number = position.segment;
-        let closed = ClosedSegment { number, last_lsn, bytes: used_bytes, wanted };
+        let closed = ClosedSegment { number, last_lsn, bytes: used_bytes, wanted, expected: None };
         if self.closed.try_send(closed).is_err() {
             tracing::warn!(segment = %position.segment, "the snapshots are far behind the log");
         }

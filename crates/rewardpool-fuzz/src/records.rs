@@ -39,6 +39,10 @@ impl Logged {
             Record::Marker => Record::Marker,
             Record::Digest(digest) => Record::Digest(*digest),
             Record::Closed(digest) => Record::Closed(*digest),
+            Record::LeaderEpoch(epoch) => Record::LeaderEpoch(*epoch),
+            &Record::SecretChanged { pool, commitment } => {
+                Record::SecretChanged { pool, commitment }
+            }
         };
         Self { record, outcomes }
     }
@@ -76,7 +80,9 @@ fn learn(names: &mut Cow<'_, Names>, record: &Record<'_>) {
         | Record::Rotate { .. }
         | Record::Marker
         | Record::Digest(_)
-        | Record::Closed(_) => {}
+        | Record::Closed(_)
+        | Record::LeaderEpoch(_)
+        | Record::SecretChanged { .. } => {}
     }
 }
 

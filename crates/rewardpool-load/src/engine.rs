@@ -369,6 +369,7 @@ fn reason(refusal: Refusal) -> &'static str {
         Refusal::Overloaded => "OVERLOADED",
         Refusal::Expired => "EXPIRED",
         Refusal::OutOfSpace => "NO_SPACE",
+        Refusal::Follower => "FOLLOWER",
         Refusal::Stopping => "STOPPING",
         Refusal::OutcomeUnknown => "OUTCOME_UNKNOWN",
     }

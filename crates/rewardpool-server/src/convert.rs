@@ -264,6 +264,11 @@ impl From<Refusal> for Fault {
                 "the disk of the service is full and nothing was changed: make room; the service \
                  goes on by itself",
             ),
+            Refusal::Follower => Self::new(
+                Code::Unavailable,
+                "FOLLOWER",
+                "this service is a follower and nothing was changed: ask its leader",
+            ),
             Refusal::Stopping => Self::new(
                 Code::Unavailable,
                 "STOPPING",

@@ -258,7 +258,7 @@ impl Clients {
             }
             Refusal::OutOfSpace => self.refused_for_space += 1,
             Refusal::Stopping | Refusal::Expired => {}
-            other @ (Refusal::Rejected(_) | Refusal::Overloaded) => {
+            other @ (Refusal::Rejected(_) | Refusal::Overloaded | Refusal::Follower) => {
                 panic!("{command:?} was refused: {other}")
             }
         }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use rewardpool_mutant::{Mutant, is_on};
 use sha2::{Digest as _, Sha256};
 
-use crate::batch::{BatchHeader, SECTOR, batch_bytes, content_bytes, payload_bytes_max, seal};
+use crate::batch::{
+    Batch, BatchHeader, SECTOR, batch_bytes, content_bytes, payload_bytes_max, seal,
+};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::layout::{SegmentNumber, segment_name};
@@ -14,7 +16,7 @@ use crate::storage::{Storage, StorageFile};
 
 /// Room that is kept in each segment for the batches that close it.
 const CLOSING_BYTES: usize = 2 * SECTOR;
-/// The leadership epoch, until leadership can change hands.
+/// The leadership epoch of a log that nobody took over.
 pub const EPOCH: u32 = 1;
 
 /// Proof that a batch is on the disk. Only a successful sync makes one.
@@ -51,7 +53,23 @@ pub struct Appender {
     segment: OpenSegment,
     chain: u32,
     last_lsn: u64,
+    /// Of the batches that are written. Never falls.
+    epoch: u32,
     buffer: Vec<u8>,
+}
+
+/// Why a batch of another log is not written here.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// It does not go on where this log ends, byte by byte.
+    #[error("the logs differ from LSN {lsn} on")]
+    Differs {
+        /// The first record that differs.
+        lsn: u64,
+    },
+    /// It could not be written.
+    #[error(transparent)]
+    Log(#[from] Error),
 }
 
 struct OpenSegment {
@@ -84,7 +102,8 @@ impl Appender {
             previous_sha256: [0; 32],
         };
         let segment = OpenSegment::publish(prepared, &header)?;
-        Ok(Self { storage, identity, segment, chain: 0, last_lsn: 0, buffer: Vec::new() })
+        let (chain, last_lsn, epoch, buffer) = (0, 0, EPOCH, Vec::new());
+        Ok(Self { storage, identity, segment, chain, last_lsn, epoch, buffer })
     }
 
     /// Begins a log where another one has this segment, to write what that one holds under a new
@@ -97,14 +116,22 @@ impl Appender {
     ) -> Result<Self, Error> {
         let header = SegmentHeader {
             identity,
-            epoch: EPOCH,
             bytes: prepared.bytes() as u64,
             salt: SegmentHeader::salt_of(identity, original.number, original.first_lsn),
             ..*original
         };
         let segment = OpenSegment::publish(prepared, &header)?;
-        let (chain, last_lsn) = (header.previous, header.first_lsn - 1);
-        Ok(Self { storage, identity, segment, chain, last_lsn, buffer: Vec::new() })
+        let (chain, last_lsn, epoch) = (header.previous, header.first_lsn - 1, header.epoch);
+        Ok(Self { storage, identity, segment, chain, last_lsn, epoch, buffer: Vec::new() })
+    }
+
+    /// Publishes a segment of another log, without its batches, as the one that a copy of that log
+    /// begins with.
+    ///
+    /// # Panics
+    /// When the file that was prepared has another length.
+    pub fn begin_copy(header: &SegmentHeader, prepared: Prepared) -> Result<(), Error> {
+        OpenSegment::publish(prepared, header).map(drop)
     }
 
     /// Goes on at the end of a log that was read.
@@ -143,6 +170,7 @@ impl Appender {
             segment,
             chain: tail.scanned.chain,
             last_lsn: tail.scanned.last_lsn,
+            epoch: tail.scanned.epoch,
             buffer: Vec::new(),
         })
     }
@@ -156,6 +184,22 @@ impl Appender {
     /// Where the log stands.
     pub fn position(&self) -> Position {
         Position { lsn: self.last_lsn, chain: self.chain, segment: self.segment.number }
+    }
+
+    /// The leadership epoch of the batches that are written.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The batches that follow are of a higher epoch.
+    pub fn begin_epoch(&mut self, epoch: u32) {
+        assert!(epoch > self.epoch, "epochs rise");
+        self.epoch = epoch;
+    }
+
+    /// The segment that is written at present.
+    pub fn segment(&self) -> SegmentNumber {
+        self.segment.number
     }
 
     /// Which log this is.
@@ -223,7 +267,7 @@ impl Appender {
             format,
             identity: self.identity,
             number,
-            epoch: EPOCH,
+            epoch: self.epoch,
             bytes: prepared.bytes() as u64,
             salt: SegmentHeader::salt_of(self.identity, number, first_lsn),
             first_lsn,
@@ -237,6 +281,64 @@ impl Appender {
             "what was announced is true"
         );
         self.segment = next;
+        Ok(committed)
+    }
+
+    /// Writes a batch of the log that this one is a copy of, and syncs it. Afterwards both have the
+    /// same bytes up to there. A batch that closes its segment comes with the header of the next one,
+    /// and with a file for it.
+    ///
+    /// # Errors
+    /// [`CopyError::Differs`] when it would give other bytes than there; nothing is written then.
+    pub fn copy(
+        &mut self,
+        batch: &Batch<'_>,
+        next: Option<(Prepared, &SegmentHeader)>,
+    ) -> Result<Committed, CopyError> {
+        let differs = CopyError::Differs { lsn: batch.first_lsn };
+        let header = BatchHeader {
+            epoch: batch.epoch,
+            format: batch.format,
+            closes: batch.closes,
+            ..self.header(batch.count, batch.time_ms)
+        };
+        let fits = self.segment.bytes - self.segment.offset >= batch_bytes(batch.payload.len());
+        let follows = batch.first_lsn == header.first_lsn
+            && batch.count > 0
+            && !batch.payload.is_empty()
+            && batch.epoch >= self.epoch
+            && batch.closes == next.is_some();
+        if !fits || !follows || seal(&header, batch.payload, &mut self.buffer) != batch.chain {
+            return Err(differs);
+        }
+        let next = match next {
+            Some((prepared, next)) => {
+                let mut sha256 = self.segment.sha256.clone();
+                sha256.update(&self.buffer[..content_bytes(batch.payload.len())]);
+                let number = self.segment.number.next();
+                let first_lsn = batch.first_lsn + u64::from(batch.count);
+                let expected = SegmentHeader {
+                    identity: self.identity,
+                    number,
+                    bytes: prepared.bytes() as u64,
+                    salt: SegmentHeader::salt_of(self.identity, number, first_lsn),
+                    first_lsn,
+                    previous: batch.chain,
+                    previous_sha256: sha256.finalize().into(),
+                    ..*next
+                };
+                if expected != *next || next.epoch < batch.epoch {
+                    return Err(differs);
+                }
+                Some(OpenSegment::publish(prepared, next)?)
+            }
+            None => None,
+        };
+        let committed = self.write(&header, batch.payload)?;
+        self.epoch = batch.epoch;
+        if let Some(next) = next {
+            self.segment = next;
+        }
         Ok(committed)
     }
 
@@ -267,7 +369,7 @@ impl Appender {
             previous: self.chain,
             durable_lsn: self.last_lsn,
             time_ms,
-            epoch: EPOCH,
+            epoch: self.epoch,
             format: self.segment.format,
             closes: false,
         }

@@ -57,6 +57,12 @@ pub struct Batch<'a> {
     pub payload: &'a [u8],
     /// CRC-32C of the payload, from the header.
     pub payload_checksum: u32,
+    /// Leadership epoch in which it was written.
+    pub epoch: u32,
+    /// Whether it is the last batch of its segment, and a next one exists.
+    pub closes: bool,
+    /// Checksum of its header, which the next batch names.
+    pub chain: u32,
     /// Where the batch begins in its segment.
     pub offset: usize,
     /// Where the payload begins in its segment.

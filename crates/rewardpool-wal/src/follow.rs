@@ -101,6 +101,18 @@ impl LogFollower {
         &self.header
     }
 
+    /// Header of the segment behind the one of the last batch, which was closed by that.
+    ///
+    /// # Errors
+    /// When it cannot be read, or was removed, which nobody does before it was read.
+    pub fn next_segment_header(&self) -> Result<SegmentHeader, Error> {
+        let number = self.header.number.next();
+        let because = "a closed segment has a successor";
+        open_segment(&self.directory, self.identity, number)?
+            .map(|(header, _)| header)
+            .ok_or_else(|| Error::Missing { file: segment_name(number), because })
+    }
+
     /// The next batch, unless it reaches beyond `durable_lsn`, which is the last record that the
     /// writer has synced.
     ///
@@ -124,6 +136,9 @@ impl LogFollower {
             format: sealed.header.format,
             payload,
             payload_checksum: sealed.payload_checksum,
+            epoch: sealed.header.epoch,
+            closes: sealed.header.closes,
+            chain: sealed.checksum,
             offset,
             payload_offset: offset + HEADER_BYTES,
         }))
@@ -200,6 +215,7 @@ impl LogFollower {
             && batch.previous == self.chain
             && batch.count > 0
             && batch.format == self.header.format
+            && batch.epoch >= self.header.epoch
     }
 
     /// Makes sure that so many bytes from the offset on are in the buffer.

@@ -5,6 +5,8 @@ use std::fmt;
 pub(crate) const IDENTITY: &str = "POOL";
 /// Tells of which log this one was restored.
 pub(crate) const RESTORED: &str = "RESTORED";
+/// Tells which log this one is a copy of.
+pub(crate) const FOLLOWER: &str = "FOLLOWER";
 /// How the name of a zero-filled segment that waits to be used begins.
 pub(crate) const PREPARED: &str = "wal.next";
 /// Ending of a file that was not yet published.
@@ -107,6 +109,7 @@ pub fn is_leftover(name: &str) -> bool {
     let is_unpublished = published.is_some_and(|name| {
         name == IDENTITY
             || name == RESTORED
+            || name == FOLLOWER
             || parse_snapshot(name).is_some()
             || parse_secret(name).is_some()
     });

@@ -11,6 +11,7 @@ mod directory;
 mod error;
 mod extent;
 mod follow;
+mod following;
 mod identity;
 mod layout;
 mod lock;
@@ -22,7 +23,7 @@ mod snapshot;
 pub mod storage;
 mod survey;
 
-pub use appender::{Appender, Committed, EPOCH, Position};
+pub use appender::{Appender, Committed, CopyError, EPOCH, Position};
 #[cfg(feature = "measure")]
 pub use batch::seal_for_measure;
 pub use batch::{Batch, SECTOR};
@@ -30,6 +31,7 @@ pub use directory::{create_directory, sync_directory_name};
 pub use error::{Error, Fault};
 pub use extent::used_bytes;
 pub use follow::{FollowError, LogFollower};
+pub use following::Following;
 pub use identity::Identity;
 pub use layout::{LogFile, SegmentNumber, is_leftover, secret_name, segment_name, snapshot_name};
 pub use lock::DirectoryLock;

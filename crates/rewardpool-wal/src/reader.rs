@@ -85,6 +85,16 @@ impl Tail {
         self.scanned.chain
     }
 
+    /// Leadership epoch of the last batch.
+    pub fn epoch(&self) -> u32 {
+        self.scanned.epoch
+    }
+
+    /// The header of the last segment that was begun.
+    pub fn segment_header(&self) -> &SegmentHeader {
+        &self.header
+    }
+
     /// The last segment that was begun.
     pub fn segment(&self) -> SegmentNumber {
         self.header.number

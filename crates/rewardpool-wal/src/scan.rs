@@ -35,6 +35,8 @@ pub(crate) struct Scanned {
     pub(crate) last_lsn: u64,
     /// Checksum of the last batch's header, the next link of the chain.
     pub(crate) chain: u32,
+    /// Leadership epoch of the last batch, or of the segment when it is empty.
+    pub(crate) epoch: u32,
     /// Highest LSN that a batch knew to be durable.
     pub(crate) durable_lsn: u64,
     pub(crate) batches: u64,
@@ -59,6 +61,7 @@ pub(crate) fn scan<E: From<Error>>(
         offset: SECTOR,
         last_lsn: header.first_lsn - 1,
         chain: header.previous,
+        epoch: header.epoch,
         durable_lsn: 0,
         batches: 0,
         records: 0,
@@ -80,6 +83,9 @@ pub(crate) fn scan<E: From<Error>>(
             format: sealed.header.format,
             payload,
             payload_checksum: sealed.payload_checksum,
+            epoch: sealed.header.epoch,
+            closes: sealed.header.closes,
+            chain: sealed.checksum,
             offset: scanned.offset,
             payload_offset: scanned.offset + HEADER_BYTES,
         };
@@ -88,6 +94,7 @@ pub(crate) fn scan<E: From<Error>>(
         scanned.offset += batch_bytes(payload.len());
         scanned.last_lsn += u64::from(batch.count);
         scanned.chain = sealed.checksum;
+        scanned.epoch = sealed.header.epoch;
         scanned.durable_lsn = scanned.durable_lsn.max(sealed.header.durable_lsn);
         scanned.batches += 1;
         scanned.records += u64::from(batch.count);
@@ -117,6 +124,7 @@ pub(crate) fn continues(
         && batch.count > 0
         && batch.first_lsn.checked_add(u64::from(batch.count)).is_some()
         && batch.format == header.format
+        && batch.epoch >= header.epoch
         && batch.durable_lsn < batch.first_lsn
 }
 

@@ -52,7 +52,8 @@ impl SegmentHeader {
         u64_at(&<[u8; 32]>::from(hash.finalize()), 0)
     }
 
-    fn encode(&self) -> [u8; SECTOR] {
+    /// The sector as it stands at the beginning of the file.
+    pub fn encode(&self) -> [u8; SECTOR] {
         let mut sector = [0; SECTOR];
         let mut at = 0;
         let mut put = |bytes: &[u8]| {
@@ -82,6 +83,15 @@ impl SegmentHeader {
         let is_header = sector[..8] == *MAGIC && u32_at(sector, 8) == FORMAT_VERSION;
         let is_intact = crc32c(&sector[..CHECKSUM_AT]) == u32_at(sector, CHECKSUM_AT);
         (is_header && is_intact).then(|| u64_at(sector, 40))
+    }
+
+    /// Reads the header of a segment of any log, by which that is known; `None` when it is damaged or
+    /// of another version.
+    pub fn arrived(sector: &[u8; SECTOR]) -> Option<Self> {
+        let bytes = Self::stated_bytes(sector)?;
+        let uuid = sector[24..40].try_into().expect("the range has 16 bytes");
+        let number = SegmentNumber(u32_at(sector, 12));
+        Self::decode(sector, bytes, number, Identity { uuid }).ok()
     }
 
     /// Reads and checks the header of a file that has this number in its name.

@@ -132,6 +132,14 @@ impl SnapshotHeader {
         Ok(header)
     }
 
+    /// SHA-256 that a snapshot with this body has.
+    pub fn sha256(&self, body: &[u8]) -> [u8; SHA256_BYTES] {
+        let mut hash = Sha256::new();
+        hash.update(self.encode(body.len() as u64));
+        hash.update(body);
+        hash.finalize().into()
+    }
+
     /// Publishes a snapshot with this body. Durable when it returns; gives its SHA-256.
     pub fn publish(&self, storage: &dyn Storage, body: &[u8]) -> Result<[u8; 32], Error> {
         let header = self.encode(body.len() as u64);

@@ -314,6 +314,7 @@ fn code(refusal: &Refusal) -> &'static str {
         | Refusal::Overloaded
         | Refusal::Expired
         | Refusal::OutOfSpace
+        | Refusal::Follower
         | Refusal::Stopping
         | Refusal::OutcomeUnknown => "OTHER",
     }

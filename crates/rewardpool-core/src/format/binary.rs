@@ -14,7 +14,9 @@
 //! | `0x08` | marker | |
 //! | `0x09` | digest | digest (8 bytes) |
 //! | `0x0a` | closed | digest (8 bytes) |
-//! | `0x0b`–`0x11` | reserved, in this order: award resolved, stock released, moments seeded, user adjusted, epoch opened, epoch revealed, leader epoch | |
+//! | `0x0b`–`0x10` | reserved, in this order: award resolved, stock released, moments seeded, user adjusted, epoch opened, epoch revealed | |
+//! | `0x11` | leader epoch | epoch |
+//! | `0x12` | secret changed | pool, commitment (32 bytes) |
 //! | `0x80`–`0xff` | draw | see below |
 //!
 //! A draw's tag carries its flags in the low bits. After it follow the first request id (only in
@@ -32,7 +34,7 @@ use super::text::{SELECTORS, STATUSES};
 use super::{FormatError, FormatFault};
 use crate::catalog::{Catalog, CatalogItem};
 use crate::command::{DrawMode, ItemChange, KeyHash, KeyLimits, Note, PoolStatus, QuantityChange};
-use crate::ids::{ItemIndex, Outcome, PoolNumber, RequestId};
+use crate::ids::{Epoch, ItemIndex, Outcome, PoolNumber, RequestId};
 use crate::limits::{DRAW_COUNT_MAX, QUANTITY_MAX};
 use crate::name::{ItemId, PoolId};
 use crate::names::{Names, PoolNames};
@@ -53,6 +55,8 @@ const ROTATE: u8 = 0x07;
 const MARKER: u8 = 0x08;
 const DIGEST: u8 = 0x09;
 const CLOSED: u8 = 0x0a;
+const LEADER_EPOCH: u8 = 0x11;
+const SECRET_CHANGED: u8 = 0x12;
 
 const DRAW: u8 = 0x80;
 const DRAW_CONTEXT: u8 = 0x01;
@@ -146,7 +150,9 @@ pub(super) fn record_bytes_max(record: &Record<'_>) -> usize {
         | Record::Rotate { .. }
         | Record::Marker
         | Record::Digest(_)
-        | Record::Closed(_) => 0,
+        | Record::Closed(_)
+        | Record::LeaderEpoch(_)
+        | Record::SecretChanged { .. } => 0,
     };
     RECORD_BYTES_MAX + variable
 }
@@ -169,7 +175,9 @@ pub(super) fn encode(
         | Record::Rotate { .. }
         | Record::Marker
         | Record::Digest(_)
-        | Record::Closed(_) => {
+        | Record::Closed(_)
+        | Record::LeaderEpoch(_)
+        | Record::SecretChanged { .. } => {
             forget_items(context);
             encode_rare(record, out);
         }
@@ -379,6 +387,14 @@ fn encode_rare(record: &Record<'_>, out: &mut Vec<u8>) {
         Record::Closed(digest) => {
             out.push(CLOSED);
             out.extend_from_slice(&digest.to_le_bytes());
+        }
+        Record::LeaderEpoch(epoch) => {
+            out.push(LEADER_EPOCH);
+            put_number(out, u64::from(epoch.0));
+        }
+        Record::SecretChanged { pool, commitment } => {
+            put_head(out, SECRET_CHANGED, *pool);
+            out.extend_from_slice(commitment);
         }
     }
 }
@@ -647,6 +663,11 @@ fn decode_rare<'o>(
         MARKER => Record::Marker,
         DIGEST => Record::Digest(take_digest(cursor)?),
         CLOSED => Record::Closed(take_digest(cursor)?),
+        LEADER_EPOCH => Record::LeaderEpoch(Epoch(take_u32(cursor)?)),
+        SECRET_CHANGED => {
+            let (pool, _names) = take_pool(cursor, names)?;
+            Record::SecretChanged { pool, commitment: cursor.array()? }
+        }
         tag => return Err(start.fault(FormatFault::UnknownRecord { tag })),
     })
 }

@@ -10,7 +10,7 @@ use proptest::sample::{Index, select};
 use super::*;
 use crate::catalog::{Catalog, CatalogItem};
 use crate::command::{DrawMode, ItemChange, KeyHash, KeyLimits, Note, PoolStatus, QuantityChange};
-use crate::ids::{ItemIndex, PoolNumber};
+use crate::ids::{Epoch, ItemIndex, PoolNumber};
 use crate::limits::{NAME_BYTES_MAX, NOTE_BYTES_MAX, QUANTITY_MAX, TOTAL_WEIGHT_MAX};
 use crate::name::{ItemId, PoolId};
 use crate::quantity::Quantity;
@@ -44,6 +44,10 @@ impl Owned {
             Record::Marker => (Record::Marker, vec![]),
             Record::Digest(digest) => (Record::Digest(digest), vec![]),
             Record::Closed(digest) => (Record::Closed(digest), vec![]),
+            Record::LeaderEpoch(epoch) => (Record::LeaderEpoch(epoch), vec![]),
+            Record::SecretChanged { pool, commitment } => {
+                (Record::SecretChanged { pool, commitment }, vec![])
+            }
         };
         Self { record, outcomes }
     }
@@ -231,6 +235,9 @@ fn plain_record() -> impl Strategy<Value = Record<'static>> {
         Just(Record::Marker),
         number().prop_map(Record::Digest),
         number().prop_map(Record::Closed),
+        any::<u32>().prop_map(|epoch| Record::LeaderEpoch(Epoch(epoch))),
+        any::<[u8; 32]>()
+            .prop_map(|commitment| Record::SecretChanged { pool: PoolNumber(0), commitment }),
         (any::<u32>(), number())
             .prop_map(|(next_segment, digest)| Record::Rotate { next_segment, digest }),
         (number(), any::<[u8; 32]>())
@@ -435,7 +442,7 @@ proptest! {
     /// Random bytes after a valid pool, with tags that are known, so that most reach the fields.
     #[test]
     fn random_binary_records_are_refused_or_canonical(
-        tags_and_fields in vec((prop_oneof![0..12_u8, 0x80..=0xa0_u8], vec(0..4_u8, 0..12)), 1..6),
+        tags_and_fields in vec((prop_oneof![0..19_u8, 0x80..=0xa0_u8], vec(0..4_u8, 0..12)), 1..6),
     ) {
         let (mut payload, count) = encode_all(Format::Binary, Lsn::FIRST, &sample()[..1]);
         for (tag, fields) in &tags_and_fields {
@@ -523,6 +530,8 @@ fn sample() -> Vec<Owned> {
         plain(Record::Marker),
         plain(Record::Digest(u64::MAX)),
         plain(Record::Closed(0)),
+        plain(Record::LeaderEpoch(Epoch(2))),
+        plain(Record::SecretChanged { pool: PoolNumber(0), commitment: [0x5c; 32] }),
     ]
 }
 

@@ -5,15 +5,14 @@
 //! form.
 //!
 //! Reserved types of records to come, which this version refuses: `award_resolved`,
-//! `stock_released`, `moments_seeded`, `user_adjusted`, `epoch_opened`, `epoch_revealed`,
-//! `leader_epoch`.
+//! `stock_released`, `moments_seeded`, `user_adjusted`, `epoch_opened`, `epoch_revealed`.
 use std::borrow::Cow;
 
 use super::cursor::Cursor;
 use super::{FormatError, FormatFault};
 use crate::catalog::{Catalog, CatalogItem};
 use crate::command::{DrawMode, ItemChange, KeyHash, KeyLimits, Note, PoolStatus, QuantityChange};
-use crate::ids::{ItemIndex, Lsn, Outcome, PoolNumber, RequestId};
+use crate::ids::{Epoch, ItemIndex, Lsn, Outcome, PoolNumber, RequestId};
 use crate::limits::DRAW_COUNT_MAX;
 use crate::name::{ItemId, PoolId};
 use crate::names::{ItemNames, Names, PoolNames};
@@ -222,6 +221,15 @@ pub(super) fn write_record(
             writer.start(lsn, "closed");
             writer.hex("digest", &digest.to_be_bytes());
         }
+        Record::LeaderEpoch(epoch) => {
+            writer.start(lsn, "leader_epoch");
+            writer.unsigned("epoch", u64::from(epoch.0));
+        }
+        Record::SecretChanged { pool, commitment } => {
+            writer.start(lsn, "secret_changed");
+            writer.text("pool", pool_of(names, *pool).id().as_str());
+            writer.hex("commitment", commitment);
+        }
     }
     writer.end();
 }
@@ -342,6 +350,11 @@ pub(super) fn read_record<'p, 'o>(
         b"marker" => Record::Marker,
         b"digest" => Record::Digest(read_digest(reader)?),
         b"closed" => Record::Closed(read_digest(reader)?),
+        b"leader_epoch" => Record::LeaderEpoch(Epoch(read_u32("epoch", reader)?)),
+        b"secret_changed" => {
+            let (pool, _names) = read_pool(names, reader)?;
+            Record::SecretChanged { pool, commitment: read_hex("commitment", reader)? }
+        }
         _ => return Err(start.fault(FormatFault::UnknownType)),
     };
     reader.end()?;
@@ -617,7 +630,9 @@ impl Sizes {
             | Record::Rotate { .. }
             | Record::Marker
             | Record::Digest(_)
-            | Record::Closed(_) => 0,
+            | Record::Closed(_)
+            | Record::LeaderEpoch(_) => 0,
+            Record::SecretChanged { .. } => name,
         };
         self.record + variable
     }

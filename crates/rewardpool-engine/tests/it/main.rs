@@ -10,6 +10,7 @@ mod concurrency;
 mod copy;
 mod feed;
 mod fixture;
+mod follower;
 mod full_disk;
 mod golden;
 mod inspection;

@@ -31,6 +31,7 @@ fn refusals_have_the_status_and_reason_of_the_contract() {
         (Refusal::Overloaded, Code::ResourceExhausted, "OVERLOADED"),
         (Refusal::OutOfSpace, Code::ResourceExhausted, "NO_SPACE"),
         (Refusal::Expired, Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        (Refusal::Follower, Code::Unavailable, "FOLLOWER"),
         (Refusal::Stopping, Code::Unavailable, "STOPPING"),
         (Refusal::OutcomeUnknown, Code::Unavailable, "OUTCOME_UNKNOWN"),
     ];

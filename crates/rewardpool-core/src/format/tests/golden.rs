@@ -21,6 +21,8 @@ const BINARY: &str = "\
 08
 09 ff ff ff ff ff ff ff ff
 0a 00 00 00 00 00 00 00 00
+11 02
+12 00 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c 5c
 ";
 
 const JSON: &str = r#"{"lsn":7,"type":"pool_created","pool":"default","number":0,"selector":"sum_tree","key_window_ms":86400000,"keys_max":1000000,"key_outcomes_max":4000000,"commitment":"c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5","items":[{"item":"gold","weight":1,"quantity":7},{"item":"-50 %, once; \"a\\b\"","weight":0,"quantity":7},{"item":"金","weight":72057594037927935,"quantity":7}]}
@@ -40,6 +42,8 @@ const JSON: &str = r#"{"lsn":7,"type":"pool_created","pool":"default","number":0
 {"lsn":21,"type":"marker"}
 {"lsn":22,"type":"digest","digest":"ffffffffffffffff"}
 {"lsn":23,"type":"closed","digest":"0000000000000000"}
+{"lsn":24,"type":"leader_epoch","epoch":2}
+{"lsn":25,"type":"secret_changed","pool":"default","commitment":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c"}
 "#;
 
 const STRING_LINE: &str = r#"pool_created,7,default,0,sum_tree,86400000,1000000,4000000,c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5,gold;1;7;%2D50 %25%2C once%3B "a\b";0;7;金;72057594037927935;7
@@ -59,6 +63,8 @@ rotate,20,1,0000000000d19e57
 marker,21
 digest,22,ffffffffffffffff
 closed,23,0000000000000000
+leader_epoch,24,2
+secret_changed,25,default,5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c
 "#;
 
 fn bytes(hex: &str) -> Vec<u8> {
@@ -113,7 +119,7 @@ fn binary_fault(before: usize, record: &str) -> FormatFault {
 
 #[test]
 fn reserved_and_unknown_binary_records_are_refused() {
-    for tag in (0x0b..0x80).chain([0]) {
+    for tag in (0x0b..0x11).chain(0x13..0x80).chain([0]) {
         let fault = binary_fault(1, &format!("{tag:02x} 00 00 00"));
         assert_eq!(fault, FormatFault::UnknownRecord { tag });
     }
@@ -174,7 +180,7 @@ fn a_catalogue_is_bounded_by_its_payload() {
 fn wrong_text_records_are_told_apart() {
     let missing = |field| FormatFault::MissingField { field };
     let cases = [
-        (Format::Json, r#"{"lsn":7,"type":"leader_epoch"}"#, FormatFault::UnknownType),
+        (Format::Json, r#"{"lsn":7,"type":"epoch_opened"}"#, FormatFault::UnknownType),
         (Format::Json, r#"{"lsn":7,"type":"marker","x":1}"#, FormatFault::ExtraField),
         (Format::Json, r#"{"lsn":7, "type":"marker"}"#, missing("type")),
         (Format::Json, r#"{"type":"marker","lsn":7}"#, missing("lsn")),
@@ -189,7 +195,7 @@ fn wrong_text_records_are_told_apart() {
             FormatFault::Hex,
         ),
         (Format::Json, r#"{"lsn":7,"type":"draw","pool":"none"}"#, FormatFault::UnknownPool),
-        (Format::StringLine, "leader_epoch,7", FormatFault::UnknownType),
+        (Format::StringLine, "epoch_opened,7", FormatFault::UnknownType),
         (Format::StringLine, "marker", missing("lsn")),
         (Format::StringLine, "marker,7,", FormatFault::ExtraField),
         (Format::StringLine, "marker,+7", FormatFault::NumberForm),
