@@ -446,6 +446,7 @@ impl Started {
             durable_lsn: self.committed.last_lsn(),
             last_request_id: self.state.last_request_id(),
             segment_used_bytes: self.log.used_bytes() as u64,
+            epoch: self.log.epoch(),
         });
         let counted = Counted::of(&self.state);
         Writer {

@@ -6,15 +6,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rewardpool_wal::storage::FileStorage;
 use rewardpool_wal::{
-    Batch, Error, FollowError, Identity, LogFollower, SegmentHeader, SegmentNumber, SnapshotFile,
-    snapshot_name,
+    Batch, Error, FollowError, Identity, LogFollower, SegmentHeader, SegmentNumber, SegmentSpan,
+    SnapshotFile, snapshot_name,
 };
 
+use crate::engine::stopwatch;
 use crate::handle::Handle;
 use crate::progress::Progress;
 use crate::statistics::Statistics;
@@ -51,6 +52,74 @@ impl LogPlace {
     }
 }
 
+/// How far a feed is, for those who look after it.
+#[derive(Debug)]
+pub(crate) struct FeedPlace {
+    last_lsn: AtomicU64,
+    /// Nanoseconds from `begun` to when it had all that was durable.
+    fresh_ns: AtomicU64,
+    begun: Instant,
+}
+
+impl FeedPlace {
+    fn new(last_lsn: u64) -> Self {
+        Self { last_lsn: last_lsn.into(), fresh_ns: AtomicU64::new(0), begun: stopwatch() }
+    }
+
+    fn stand(&self, last_lsn: u64, is_fresh: bool) {
+        self.last_lsn.store(last_lsn, Ordering::Relaxed);
+        if is_fresh {
+            let ns = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.fresh_ns.store(ns, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How far somebody is who reads the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FeedStanding {
+    /// Number of the feed, unique in the process.
+    pub number: u64,
+    /// The last record that was read.
+    pub last_lsn: u64,
+    /// Durable records behind that.
+    pub lag_records: u64,
+    /// About so many bytes of segments have not been read.
+    pub lag_bytes: u64,
+    /// For how long it has not had all that was durable; zero when it has.
+    pub lag: Duration,
+}
+
+impl FeedStanding {
+    /// All feeds of an engine.
+    pub(crate) fn of(handle: &Handle) -> Vec<Self> {
+        let feeds = handle.progress.feeds();
+        let (durable, segments) = (handle.durable_lsn(), handle.segment_spans());
+        let standing = |(number, segment, place): (u64, SegmentNumber, Arc<FeedPlace>)| {
+            let last_lsn = place.last_lsn.load(Ordering::Relaxed);
+            let lag_records = durable.saturating_sub(last_lsn);
+            let fresh = Duration::from_nanos(place.fresh_ns.load(Ordering::Relaxed));
+            let is_fresh = lag_records == 0;
+            let left = |place: usize, span: &SegmentSpan| {
+                // A part of the segment that is read, in the same measure as of its records.
+                let end = segments.get(place + 1).map_or(durable + 1, |next| next.first_lsn);
+                let records = u128::from(end.saturating_sub(span.first_lsn)).max(1);
+                let unread = u128::from(end.saturating_sub(span.first_lsn.max(last_lsn + 1)));
+                u64::try_from(u128::from(span.used_bytes) * unread / records).unwrap_or(u64::MAX)
+            };
+            let behind = segments.iter().enumerate().filter(|(_, span)| span.number >= segment);
+            Self {
+                number,
+                last_lsn,
+                lag_records,
+                lag_bytes: behind.map(|(place, span)| left(place, span)).sum(),
+                lag: if is_fresh { Duration::ZERO } else { place.begun.elapsed() - fresh },
+            }
+        };
+        feeds.into_iter().map(standing).collect()
+    }
+}
+
 /// Reads durable batches from a position on.
 pub struct Feed {
     follower: LogFollower,
@@ -66,20 +135,22 @@ pub struct Feed {
 struct Kept {
     number: u64,
     segment: SegmentNumber,
+    place: Arc<FeedPlace>,
     progress: Arc<Progress>,
 }
 
 impl Kept {
-    fn from(segment: SegmentNumber, progress: &Arc<Progress>) -> Self {
+    fn from(segment: SegmentNumber, from_lsn: u64, progress: &Arc<Progress>) -> Self {
         let number = SERIAL.fetch_add(1, Ordering::Relaxed);
-        progress.feed_reads(number, segment);
-        Self { number, segment, progress: Arc::clone(progress) }
+        let place = Arc::new(FeedPlace::new(from_lsn.saturating_sub(1)));
+        progress.feed_reads(number, segment, &place);
+        Self { number, segment, place, progress: Arc::clone(progress) }
     }
 
     fn only_from(&mut self, segment: SegmentNumber) {
         if segment != self.segment {
             self.segment = segment;
-            self.progress.feed_reads(self.number, segment);
+            self.progress.feed_reads(self.number, segment, &self.place);
         }
     }
 }
@@ -94,7 +165,7 @@ impl Feed {
     pub(crate) fn open(handle: &Handle, from_lsn: u64) -> Result<Self, FollowError> {
         let LogPlace { directory, identity } = &*handle.place;
         // Everything is kept until it is known what is needed.
-        let mut kept = Kept::from(SegmentNumber(0), &handle.progress);
+        let mut kept = Kept::from(SegmentNumber(0), from_lsn, &handle.progress);
         let follower = LogFollower::open(directory, *identity, from_lsn)?;
         kept.only_from(follower.segment());
         Ok(Self {
@@ -141,16 +212,28 @@ impl Feed {
         while self.follower.skip_before(self.from_lsn, durable_lsn)? {}
         self.kept.only_from(self.follower.segment());
         let batch = self.follower.next(durable_lsn)?;
-        if batch.is_some() {
+        let last_lsn = batch.as_ref().map(|batch| batch.first_lsn + u64::from(batch.count) - 1);
+        if let Some(last_lsn) = last_lsn {
             self.patience = LOOK_AGAIN[0];
+            self.kept.place.stand(last_lsn, last_lsn >= durable_lsn);
         }
         Ok(batch)
+    }
+
+    /// Whether there is something that was not read, without reading it.
+    pub fn has_news(&self) -> bool {
+        let last_lsn = self.follower.last_lsn();
+        let has_news = self.statistics.durable_lsn() > last_lsn;
+        if !has_news {
+            self.kept.place.stand(last_lsn, true);
+        }
+        has_news
     }
 
     /// Waits until there may be something new. `false` when there never will be, because the engine
     /// has ended.
     pub fn wait(&mut self) -> bool {
-        if self.statistics.durable_lsn() > self.follower.last_lsn() {
+        if self.has_news() {
             return true;
         }
         let waited = self.ended.recv_timeout(self.patience);

@@ -18,8 +18,8 @@ use rewardpool_core::ids::{Lsn, Outcome};
 use rewardpool_core::record::{Record, SnapshotRef};
 use rewardpool_wal::storage::{FileStorage, Storage};
 use rewardpool_wal::{
-    Appender, Batch, CopyError, Following, LogReader, Position, Prepared, SegmentHeader,
-    SnapshotFile,
+    Appender, Batch, CopyError, Following, Identity, LogReader, Position, Prepared, SegmentHeader,
+    SegmentNumber, SnapshotFile, segment_name,
 };
 
 use crate::compactor::ClosedSegment;
@@ -142,6 +142,40 @@ impl Copier {
     /// Header of the segment that the copy ended with when the engine was opened.
     pub fn segment(&self) -> &SegmentHeader {
         &self.segment
+    }
+
+    /// The last record that is on disk here.
+    pub fn durable_lsn(&self) -> u64 {
+        self.handle.durable_lsn()
+    }
+
+    /// The highest epoch that was seen here.
+    pub fn epoch(&self) -> u32 {
+        self.handle.epoch()
+    }
+
+    /// Which log is copied.
+    pub fn identity(&self) -> Identity {
+        self.handle.identity()
+    }
+
+    /// The header of a segment of the copy, if it has that.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn own_segment(&self, number: SegmentNumber) -> Result<Option<SegmentHeader>, EngineError> {
+        let spans = self.handle.segment_spans();
+        if !spans.iter().any(|span| span.number == number) {
+            return Ok(None);
+        }
+        let name = segment_name(number);
+        let source = self.handle.storage.source(&name);
+        let source = source.map_err(|source| rewardpool_wal::Error::Io {
+            operation: "read",
+            file: name,
+            source,
+        })?;
+        Ok(Some(SegmentHeader::read(source.as_ref(), number, self.identity())?))
     }
 
     /// Whether batches from this way are taken.

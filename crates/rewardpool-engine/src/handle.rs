@@ -12,7 +12,7 @@ use rewardpool_wal::storage::Storage;
 use rewardpool_wal::{FollowError, Identity, SegmentSpan, SnapshotFile};
 
 use crate::backup::{Backup, BackupError, BackupOptions};
-use crate::feed::{Feed, LogPlace};
+use crate::feed::{Feed, FeedStanding, LogPlace};
 use crate::mailbox::MailboxSender;
 use crate::progress::{Progress, SnapshotTaken, SnapshotsMade};
 use crate::request::{Answer, NewPool, Refusal, Request};
@@ -132,6 +132,21 @@ impl Handle {
     /// [`FollowError::Gone`] when snapshots have taken its place.
     pub fn feed(&self, from_lsn: u64) -> Result<Feed, FollowError> {
         Feed::open(self, from_lsn)
+    }
+
+    /// How far each feed is that somebody reads.
+    pub fn feeds(&self) -> Vec<FeedStanding> {
+        FeedStanding::of(self)
+    }
+
+    /// Keeps so many bytes of segments for feeds that have not read them, at most.
+    pub fn keep_for_feeds(&self, bytes_max: u64) {
+        self.progress.keep_for_feeds(bytes_max);
+    }
+
+    /// How often the log changed hands.
+    pub fn epoch(&self) -> u32 {
+        self.statistics.epoch()
     }
 
     /// The newest snapshot that covers no record from this LSN on; the oldest of all when there is

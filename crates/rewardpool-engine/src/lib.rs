@@ -80,7 +80,7 @@ pub use backup::{Backup, BackupError, BackupFile, BackupOptions, SEGMENTS_MAX, o
 pub use config::{EngineConfig, Scheduling, StorageKind};
 pub use engine::Engine;
 pub use error::{Chain, EngineError};
-pub use feed::Feed;
+pub use feed::{Feed, FeedStanding};
 pub use follower::{CopiedBatch, Copier, CopyState, NotCopied, begin_copy, copy_state};
 pub use handle::{Draws, Handle};
 pub use histogram::Distribution;

@@ -1,10 +1,12 @@
 //! How far the maintenance is: for those who wait for a snapshot, and for the status.
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rewardpool_wal::{SECTOR, SegmentNumber, SegmentSpan};
 
+use crate::feed::FeedPlace;
 use crate::request::Refusal;
 
 /// A snapshot that is on disk.
@@ -20,7 +22,7 @@ pub struct SnapshotTaken {
     pub sha256: [u8; 32],
 }
 
-/// Bytes of segments that stay for the sake of feeds, at most.
+/// Bytes of segments that stay for the sake of feeds, at most, if nobody says otherwise.
 const KEPT_BYTES_MAX: u64 = 1 << 30;
 
 /// How the making of snapshots went since the start.
@@ -35,10 +37,18 @@ pub struct SnapshotsMade {
 }
 
 /// What the maintenance has done.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Progress {
     inner: Mutex<Inner>,
     changed: Condvar,
+    kept_bytes_max: AtomicU64,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        let (inner, changed) = Default::default();
+        Self { inner, changed, kept_bytes_max: AtomicU64::new(KEPT_BYTES_MAX) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -51,8 +61,8 @@ struct Inner {
     segments: Vec<SegmentSpan>,
     /// The snapshots that it holds, in order.
     snapshots: Vec<u64>,
-    /// The segment that each feed reads at present, by the number of the feed.
-    feeds: BTreeMap<u64, SegmentNumber>,
+    /// The segment that each feed reads at present, and how far it is, by the number of the feed.
+    feeds: BTreeMap<u64, (SegmentNumber, Arc<FeedPlace>)>,
     ended: bool,
 }
 
@@ -108,8 +118,19 @@ impl Progress {
     }
 
     /// A feed reads this segment, which stays for it, and those after it.
-    pub(crate) fn feed_reads(&self, feed: u64, segment: SegmentNumber) {
-        self.lock().feeds.insert(feed, segment);
+    pub(crate) fn feed_reads(&self, feed: u64, segment: SegmentNumber, place: &Arc<FeedPlace>) {
+        self.lock().feeds.insert(feed, (segment, Arc::clone(place)));
+    }
+
+    /// The feeds, by their numbers, and the segment that each of them reads.
+    pub(crate) fn feeds(&self) -> Vec<(u64, SegmentNumber, Arc<FeedPlace>)> {
+        let inner = self.lock();
+        inner.feeds.iter().map(|(n, (segment, place))| (*n, *segment, Arc::clone(place))).collect()
+    }
+
+    /// Bytes of segments that stay for the sake of feeds, at most.
+    pub(crate) fn keep_for_feeds(&self, bytes_max: u64) {
+        self.kept_bytes_max.store(bytes_max, Ordering::Relaxed);
     }
 
     /// A feed has ended.
@@ -125,7 +146,9 @@ impl Progress {
             let kept = inner.segments.iter().filter(|segment| segment.number >= first);
             kept.map(|segment| segment.bytes).sum()
         };
-        inner.feeds.values().copied().filter(|&first| bytes_from(first) <= KEPT_BYTES_MAX).min()
+        let bytes_max = self.kept_bytes_max.load(Ordering::Relaxed);
+        let firsts = inner.feeds.values().map(|(segment, _)| *segment);
+        firsts.filter(|&first| bytes_from(first) <= bytes_max).min()
     }
 
     /// Nobody will take another snapshot.

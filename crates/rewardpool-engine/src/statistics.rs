@@ -3,7 +3,7 @@
 //! The writer adds to them once a commit, by plain stores that no lock guards: it is the only one
 //! that does. So numbers that are read together may be one commit apart; each one for itself only
 //! tells of what is durable.
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rewardpool_core::command::Rejection;
@@ -49,6 +49,7 @@ pub(crate) struct Statistics {
     durable_lsn: AtomicU64,
     last_request_id: AtomicU64,
     segment_used_bytes: AtomicU64,
+    epoch: AtomicU32,
     commit_ns: Histogram,
     batch_draws: Histogram,
     is_conservation_broken: AtomicBool,
@@ -82,6 +83,7 @@ pub(crate) struct Standing {
     pub(crate) durable_lsn: u64,
     pub(crate) last_request_id: u64,
     pub(crate) segment_used_bytes: u64,
+    pub(crate) epoch: u32,
 }
 
 /// The counters of the engine as of about one moment. They begin at the start of the process.
@@ -114,6 +116,7 @@ impl Statistics {
     pub(crate) fn stand(&self, standing: Standing) {
         self.segment_used_bytes.store(standing.segment_used_bytes, Ordering::Relaxed);
         self.last_request_id.store(standing.last_request_id, Ordering::Relaxed);
+        self.epoch.store(standing.epoch, Ordering::Relaxed);
         // Whoever sees it finds the records in the files.
         self.durable_lsn.store(standing.durable_lsn, Ordering::Release);
     }
@@ -151,6 +154,11 @@ impl Statistics {
 
     pub(crate) fn segment_used_bytes(&self) -> u64 {
         self.segment_used_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Leadership epoch of the last batch.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Relaxed)
     }
 
     /// The last record that is on disk.

@@ -24,6 +24,9 @@ use crate::auth::Role;
 /// The domain of every reason.
 pub const DOMAIN: &str = "rewardpool";
 
+/// What a follower says of itself.
+const FOLLOWER: &str = "this service is a follower and nothing was changed";
+
 /// When a client that was refused for want of room may try again.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
@@ -40,11 +43,14 @@ pub struct Fault {
     pub field: Option<Cow<'static, str>>,
     /// When a client that was refused for want of room may try again.
     pub retry_after: Option<Duration>,
+    /// Where to ask instead, when this service follows another one.
+    pub leader: Option<String>,
 }
 
 impl Fault {
     const fn new(code: Code, reason: &'static str, message: &'static str) -> Self {
-        Self { code, reason, message: Cow::Borrowed(message), field: None, retry_after: None }
+        let message = Cow::Borrowed(message);
+        Self { code, reason, message, field: None, retry_after: None, leader: None }
     }
 
     /// A field of the request has a value that it must not have.
@@ -56,6 +62,7 @@ impl Fault {
             message: format!("{field}: {rule}").into(),
             field: Some(field),
             retry_after: None,
+            leader: None,
         }
     }
 
@@ -195,13 +202,29 @@ impl Fault {
             }
         };
         let message = format!("{}: {hint}", Chain(error)).into();
-        Self { code, reason, message, field: None, retry_after: None }
+        Self { code, reason, message, field: None, retry_after: None, leader: None }
+    }
+
+    /// Only the leader does this.
+    pub fn follower(leader: &str) -> Self {
+        let message = format!("{FOLLOWER}: ask its leader, {leader}").into();
+        Self { message, leader: Some(leader.to_owned()), ..Refusal::Follower.into() }
+    }
+
+    /// Only a follower takes over.
+    pub fn not_follower() -> Self {
+        Self::new(
+            Code::FailedPrecondition,
+            "NOT_FOLLOWER",
+            "this service leads already: GetStatus tells its epoch",
+        )
     }
 
     /// The status of a call that is refused.
     pub fn to_status(&self) -> Status {
         let mut details = ErrorDetails::new();
-        details.set_error_info(self.reason, DOMAIN, HashMap::new());
+        let leader = self.leader.iter().map(|leader| ("leader".to_owned(), leader.clone()));
+        details.set_error_info(self.reason, DOMAIN, leader.collect::<HashMap<_, _>>());
         if let Some(field) = &self.field {
             details.add_bad_request_violation(&**field, &*self.message);
         }
@@ -345,6 +368,7 @@ impl From<Rejection> for Fault {
             message: format!("{rejection}: {hint}").into(),
             field: None,
             retry_after: None,
+            leader: None,
         }
     }
 }

@@ -3,6 +3,7 @@ mod activity;
 pub mod auth;
 pub mod config;
 pub mod convert;
+pub mod follow;
 mod grpc;
 pub mod listen;
 pub mod local;

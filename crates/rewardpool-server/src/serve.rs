@@ -17,8 +17,8 @@ use rewardpool_core::name::PoolId;
 use rewardpool_core::view::ItemState;
 use rewardpool_engine as engine;
 use rewardpool_engine::{
-    Answer, Chain, Engine, EngineConfig, EngineError, Handle, NewPool, PoolPage, Refusal, Request,
-    Scheduled, Why, inspect,
+    Answer, Chain, Copier, Engine, EngineConfig, EngineError, Handle, NewPool, PoolPage, Refusal,
+    Request, Scheduled, Why, inspect,
 };
 use rewardpool_proto::FILE_DESCRIPTOR_SET;
 use rewardpool_proto::encoded::seed::reward_pool_service_server::RewardPoolServiceServer;
@@ -38,6 +38,7 @@ use crate::auth::{Auth, GuardLayer};
 use crate::config::{
     Config, GrpcLimits, PoolConfig, RecordFormat, Scheduling, StorageKind, WalConfig,
 };
+use crate::follow::{FollowerLayer, Leader};
 use crate::grpc::{
     AdmissionLayer, CallLayer, Calls, DeadlineLayer, Edge, PoolAdminService, RewardPoolService,
     SeedService, StatusInfo, WalStreamService,
@@ -60,8 +61,13 @@ const WAITING_CONNECTIONS_MAX: i32 = 4096;
 /// Items that are read at once to compare a catalogue.
 const COMPARED_ITEMS: usize = 5000;
 
+/// How long the connections of a follower have to finish, at most.
+const FOLLOWER_DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The services that draw, under whose names a follower tells that it does not.
+const DRAW_SERVICES: [&str; 2] = ["rewardpool.v1.RewardPool", "rewardpool.RewardPoolService"];
 /// Names under which health is told. The empty one is the whole service.
-const HEALTH_NAMES: [&str; 3] = ["", "rewardpool.v1.RewardPool", "rewardpool.RewardPoolService"];
+const HEALTH_NAMES: [&str; 3] = ["", DRAW_SERVICES[0], DRAW_SERVICES[1]];
 
 /// Why the service does not run (any more).
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +76,9 @@ pub enum ServeError {
     /// What is on disk is not what was written.
     #[error(transparent)]
     Corrupt(EngineError),
+    /// The working directory is a copy of another service's log.
+    #[error(transparent)]
+    Follower(EngineError),
     /// Another process uses the working directory.
     #[error(transparent)]
     Locked(EngineError),
@@ -114,7 +123,7 @@ impl ServeError {
             | Self::Pool { refusal: Refusal::OutOfSpace, .. } => 74,
             Self::Bind { .. } | Self::Pool { .. } => 69,
             Self::Locked(_) => 73,
-            Self::Security(_) => 78,
+            Self::Security(_) | Self::Follower(_) => 78,
         }
     }
 
@@ -130,6 +139,7 @@ impl ServeError {
             Self::Pool { refusal, .. } => *refusal == Refusal::OutOfSpace,
             Self::Corrupt(_)
             | Self::Locked(_)
+            | Self::Follower(_)
             | Self::EngineEnded
             | Self::Security(_)
             | Self::Bind { .. }
@@ -140,7 +150,9 @@ impl ServeError {
 
 impl From<EngineError> for ServeError {
     fn from(error: EngineError) -> Self {
-        if error.is_corruption() {
+        if matches!(error, EngineError::Follower { .. } | EngineError::NotFollower { .. }) {
+            Self::Follower(error)
+        } else if error.is_corruption() {
             Self::Corrupt(error)
         } else if error.is_locked() {
             Self::Locked(error)
@@ -175,6 +187,8 @@ pub async fn asked_to_stop() -> io::Result<()> {
 /// [`Service::run`].
 pub struct Service {
     engine: Engine,
+    /// Whom it follows, if it follows somebody.
+    leader: Option<Arc<Leader>>,
     doors: Doors,
     metrics: Option<Listening>,
     security: Security,
@@ -235,6 +249,31 @@ impl Service {
     /// The address is taken first, so that one that is in use leaves no new directory behind. Who
     /// connects before all is ready is refused, because only then it is listened on.
     pub fn open(config: &Config) -> Result<Self, ServeError> {
+        let (service, ()) = Self::open_as(config, None, |config| Ok((Engine::open(config)?, ())))?;
+        Ok(service)
+    }
+
+    /// Opens a copy of another service's log to follow that one. Batches are handed over to the copier.
+    pub(crate) fn follower(
+        config: &Config,
+        leader: Arc<Leader>,
+    ) -> Result<(Self, Copier), ServeError> {
+        Self::open_as(config, Some(leader), Engine::follow)
+    }
+
+    /// Opens a copy of another service's log, and takes over from that one. Whoever was served as by a
+    /// follower was told to go, so the addresses are free.
+    pub(crate) fn successor(config: &Config) -> Result<Self, ServeError> {
+        let take_over = |config: &EngineConfig| Ok((Engine::take_over(config)?, ()));
+        let (service, ()) = Self::open_as(config, None, take_over)?;
+        Ok(service)
+    }
+
+    fn open_as<T>(
+        config: &Config,
+        leader: Option<Arc<Leader>>,
+        open: impl FnOnce(&EngineConfig) -> Result<(Engine, T), EngineError>,
+    ) -> Result<(Self, T), ServeError> {
         let security = Security::open(config)?;
         let take = |is_enabled: bool, address| {
             is_enabled.then(|| take_address(address, config)).transpose()
@@ -246,21 +285,31 @@ impl Service {
             admin: admin.map(|address| take_address(address, config)).transpose()?,
             metrics: take(metrics.enabled, metrics.listen_address)?,
         };
-        let engine = Engine::open(&engine_config(config))?;
-        match Self::around(&engine, taken, config) {
-            Ok(Sockets { grpc, admin, metrics }) => Ok(Self {
-                info: status_info(&engine, config),
-                meter: Meter::new(engine.handle()),
-                calls: Arc::default(),
-                is_ready: Arc::default(),
-                items_max: config.metrics.items_max,
-                limits: config.grpc.limits.clone(),
-                drain_timeout: config.drain_timeout,
-                engine,
-                doors: Doors { grpc, admin, local: None },
-                metrics,
-                security,
-            }),
+        let (engine, rest) = open(&engine_config(config))?;
+        engine.handle().keep_for_feeds(config.wal.kept_bytes);
+        let pools = if leader.is_some() { &[][..] } else { &config.pools };
+        match Self::around(&engine, taken, pools) {
+            Ok(Sockets { grpc, admin, metrics }) => {
+                let service = Self {
+                    info: status_info(&engine, config),
+                    meter: Meter::new(engine.handle()),
+                    calls: Arc::default(),
+                    is_ready: Arc::default(),
+                    items_max: config.metrics.items_max,
+                    limits: config.grpc.limits.clone(),
+                    // A follower that is to take over does not wait for those who only read.
+                    drain_timeout: match &leader {
+                        Some(_) => config.drain_timeout.min(FOLLOWER_DRAIN_TIMEOUT),
+                        None => config.drain_timeout,
+                    },
+                    engine,
+                    leader,
+                    doors: Doors { grpc, admin, local: None },
+                    metrics,
+                    security,
+                };
+                Ok((service, rest))
+            }
             Err(error) => Err(match engine.stop() {
                 // The engine refused because it had failed, which says why.
                 Err(cause) if error.is_of_failed_engine() => cause.into(),
@@ -277,11 +326,11 @@ impl Service {
     fn around(
         engine: &Engine,
         taken: Sockets<Taken>,
-        config: &Config,
+        pools: &[PoolConfig],
     ) -> Result<Sockets<Listening>, ServeError> {
         log_recovery(engine.recovery());
         log_scheduling(engine.scheduled());
-        create_pools(&engine.handle(), &config.pools)?;
+        create_pools(&engine.handle(), pools)?;
         let listen = |taken: Option<Taken>| taken.map(Taken::listen).transpose();
         let Sockets { grpc, admin, metrics } = taken;
         Ok(Sockets { grpc: listen(grpc)?, admin: listen(admin)?, metrics: listen(metrics)? })
@@ -387,8 +436,14 @@ impl Service {
         let (stopping, stopping_seen) = watch::channel(false);
         let health = HealthReporter::new();
         set_health(&health, ServingStatus::Serving).await;
+        if self.leader.is_some() {
+            for name in DRAW_SERVICES {
+                health.set_service_status(name, ServingStatus::NotServing).await;
+            }
+        }
         let (meter, calls) = (Arc::clone(&self.meter), Arc::clone(&self.calls));
-        let edge = Edge::new(self.engine.handle(), meter, calls, stopping_seen.clone());
+        let edge = Edge::new(self.engine.handle(), meter, calls, stopping_seen.clone())
+            .behind(self.leader.clone());
         let part = if admin.is_some() { Part::Players } else { Part::All };
         let addresses =
             grpc.as_ref().map(|door| (door.address, admin.as_ref().map(|door| door.address)));
@@ -431,6 +486,7 @@ impl Service {
             info: self.info.clone(),
             items_max: self.items_max,
             is_ready: Arc::clone(&self.is_ready),
+            leader: self.leader.clone(),
         };
         let endpoint = Endpoint::start(listener.try_clone()?, subject)?;
         tracing::info!(%address, "metrics can be read");
@@ -551,6 +607,7 @@ fn services(plan: Plan<'_>, edge: Edge, info: StatusInfo, health: HealthReporter
     let Plan { part, has_reflection, auth, limits } = plan;
     let GrpcLimits { request_bytes, admin_request_bytes, response_bytes, .. } = *limits;
     let edge = if auth.is_some() { edge.guarded() } else { edge };
+    let leader = edge.leader.clone();
     let health = tonic_health::server::HealthService::from_health_reporter(health);
     let health = tonic_health::pb::health_server::HealthServer::new(health)
         .max_decoding_message_size(request_bytes);
@@ -579,6 +636,9 @@ fn services(plan: Plan<'_>, edge: Edge, info: StatusInfo, health: HealthReporter
             .build_v1()
             .expect("the descriptors are generated");
         routes = routes.add_service(reflection);
+    }
+    if let Some(leader) = leader {
+        routes = Routes::from(routes.into_axum_router().layer(FollowerLayer::new(leader)));
     }
     match auth {
         // Around all of them at once, so that none can be forgotten.
@@ -626,9 +686,17 @@ fn watch_engine(engine: &Engine) -> io::Result<Arc<Notify>> {
     Ok(notify)
 }
 
-fn engine_config(config: &Config) -> EngineConfig {
-    let WalConfig { segment_bytes, mailbox_capacity, format, storage, batch_draws_max, scheduling } =
-        &config.wal;
+/// How the engine is run with this configuration.
+pub fn engine_config(config: &Config) -> EngineConfig {
+    let WalConfig {
+        segment_bytes,
+        mailbox_capacity,
+        format,
+        storage,
+        batch_draws_max,
+        scheduling,
+        ..
+    } = &config.wal;
     let number = |number: u64| usize::try_from(number).expect("a size fits the address space");
     EngineConfig {
         directory: config.working_dir.clone(),

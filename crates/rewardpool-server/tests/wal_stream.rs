@@ -164,7 +164,7 @@ async fn batches(mut stream: Streaming<SubscribeResponse>) -> (Vec<BatchPart>, O
 }
 
 fn request(from_lsn: u64) -> SubscribeRequest {
-    SubscribeRequest { from_lsn, follow: false, snapshot: false }
+    SubscribeRequest { from_lsn, follow: false, snapshot: false, copy: false }
 }
 
 #[tokio::test]

@@ -128,6 +128,9 @@ pub struct GetStateResponse {
     /// Items of the pool over all pages, retired ones included.
     #[prost(uint64, tag = "12")]
     pub item_count: u64,
+    /// How old this is, in the answer of a follower. Not set by a leader, whose answers are never old.
+    #[prost(message, optional, tag = "13")]
+    pub freshness: ::core::option::Option<Freshness>,
 }
 /// One item of a pool. For every limited item granted = quantity + awarded, always.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -177,6 +180,29 @@ pub struct ListPoolsResponse {
     /// Pools over all pages.
     #[prost(uint64, tag = "3")]
     pub pool_count: u64,
+    /// As in GetStateResponse.
+    #[prost(message, optional, tag = "4")]
+    pub freshness: ::core::option::Option<Freshness>,
+}
+/// How far a follower is behind its leader.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Freshness {
+    /// The last record that the follower has on its disk. Answers include it.
+    #[prost(uint64, tag = "1")]
+    pub lsn: u64,
+    /// The leader's last durable record, as far as the follower has heard.
+    #[prost(uint64, tag = "2")]
+    pub leader_lsn: u64,
+    /// Upper bound of the age of the answer in milliseconds: so long ago the follower is known to have had
+    /// all that the leader had. It rises while the leader cannot be reached. Network delay is not in it.
+    #[prost(uint64, tag = "3")]
+    pub staleness_ms: u64,
+    /// Whether the leader is connected.
+    #[prost(bool, tag = "4")]
+    pub connected: bool,
+    /// Where the leader listens.
+    #[prost(string, tag = "5")]
+    pub leader: ::prost::alloc::string::String,
 }
 /// One pool in a list. Fields as in GetStateResponse.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -627,6 +653,47 @@ pub struct GetStatusResponse {
     /// How busy the service is.
     #[prost(message, optional, tag = "20")]
     pub activity: ::core::option::Option<ServiceActivity>,
+    /// Whether it leads or follows, and who follows.
+    #[prost(message, optional, tag = "21")]
+    pub replication: ::core::option::Option<ReplicationStatus>,
+}
+/// Whether a service leads or follows.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReplicationStatus {
+    /// What it does.
+    #[prost(enumeration = "ReplicationRole", tag = "1")]
+    pub role: i32,
+    /// How often the log changed hands: 1 until somebody took over.
+    #[prost(uint32, tag = "2")]
+    pub epoch: u32,
+    /// How far it is behind its leader. Only of a follower.
+    #[prost(message, optional, tag = "3")]
+    pub freshness: ::core::option::Option<Freshness>,
+    /// Why the leader is not connected at present; empty otherwise.
+    #[prost(string, tag = "4")]
+    pub problem: ::prost::alloc::string::String,
+    /// Who reads this service's log at present.
+    #[prost(message, repeated, tag = "5")]
+    pub subscribers: ::prost::alloc::vec::Vec<SubscriberInfo>,
+}
+/// Somebody who reads the log of a service: a follower, a sink, `wal tail`.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct SubscriberInfo {
+    /// Its number, unique since the start.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// The last record that was read for it.
+    #[prost(uint64, tag = "2")]
+    pub lsn: u64,
+    /// Records behind that which are durable.
+    #[prost(uint64, tag = "3")]
+    pub lag_records: u64,
+    /// About so many bytes of segments it has not read.
+    #[prost(uint64, tag = "4")]
+    pub lag_bytes: u64,
+    /// For how long it has not had all that was durable; 0 when it has.
+    #[prost(double, tag = "5")]
+    pub lag_seconds: f64,
 }
 /// One segment of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -878,6 +945,39 @@ impl Selector {
         }
     }
 }
+/// What a service does with its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ReplicationRole {
+    /// Never sent.
+    Unspecified = 0,
+    /// It writes the log.
+    Leader = 1,
+    /// It keeps a copy of another service's log.
+    Follower = 2,
+}
+impl ReplicationRole {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REPLICATION_ROLE_UNSPECIFIED",
+            Self::Leader => "REPLICATION_ROLE_LEADER",
+            Self::Follower => "REPLICATION_ROLE_FOLLOWER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REPLICATION_ROLE_UNSPECIFIED" => Some(Self::Unspecified),
+            "REPLICATION_ROLE_LEADER" => Some(Self::Leader),
+            "REPLICATION_ROLE_FOLLOWER" => Some(Self::Follower),
+            _ => None,
+        }
+    }
+}
 /// Whether a segment is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -967,7 +1067,9 @@ pub mod reward_pool_client {
     ///  - FAILED_PRECONDITION: `POOL_PAUSED`, `POOL_CLOSED`, `INSUFFICIENT_STOCK`, `KEYS_OFF`,
     ///    `RETIRED_ITEM`, `QUANTITY_RANGE`, `QUANTITY_UNLIMITED`, `TOTAL_WEIGHT`, `FULL`.
     ///  - RESOURCE_EXHAUSTED: `OVERLOADED`, `NO_SPACE`, with google.rpc.RetryInfo.
-    ///  - UNAVAILABLE: `STOPPING` (no effect), `OUTCOME_UNKNOWN`.
+    ///  - UNAVAILABLE: `STOPPING` (no effect), `OUTCOME_UNKNOWN`; `FOLLOWER` (no effect): this service keeps
+    ///    a copy of another one, whose address stands under `leader` in the metadata of ErrorInfo. A follower
+    ///    answers GetState, ListPools, WatchState and GetDraw, and says how old its answers are.
     ///
     /// All of them are definite, which means that nothing was changed, except `OUTCOME_UNKNOWN`, a passed
     /// deadline, a cancelled call and a broken connection. After those a draw may or may not have
@@ -1289,7 +1391,9 @@ pub mod reward_pool_server {
     ///  - FAILED_PRECONDITION: `POOL_PAUSED`, `POOL_CLOSED`, `INSUFFICIENT_STOCK`, `KEYS_OFF`,
     ///    `RETIRED_ITEM`, `QUANTITY_RANGE`, `QUANTITY_UNLIMITED`, `TOTAL_WEIGHT`, `FULL`.
     ///  - RESOURCE_EXHAUSTED: `OVERLOADED`, `NO_SPACE`, with google.rpc.RetryInfo.
-    ///  - UNAVAILABLE: `STOPPING` (no effect), `OUTCOME_UNKNOWN`.
+    ///  - UNAVAILABLE: `STOPPING` (no effect), `OUTCOME_UNKNOWN`; `FOLLOWER` (no effect): this service keeps
+    ///    a copy of another one, whose address stands under `leader` in the metadata of ErrorInfo. A follower
+    ///    answers GetState, ListPools, WatchState and GetDraw, and says how old its answers are.
     ///
     /// All of them are definite, which means that nothing was changed, except `OUTCOME_UNKNOWN`, a passed
     /// deadline, a cancelled call and a broken connection. After those a draw may or may not have
@@ -2808,6 +2912,10 @@ pub struct SubscribeRequest {
     /// is there when records are gone; then comes the record behind the snapshot.
     #[prost(bool, tag = "3")]
     pub snapshot: bool,
+    /// Also send what a copy of the files needs: the header of each segment, and a message without a part
+    /// once in half a second when there is nothing to tell.
+    #[prost(bool, tag = "4")]
+    pub copy: bool,
 }
 /// A piece of the log.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2816,7 +2924,7 @@ pub struct SubscribeResponse {
     #[prost(uint64, tag = "3")]
     pub durable_lsn: u64,
     /// What it is a piece of.
-    #[prost(oneof = "subscribe_response::Part", tags = "1, 2")]
+    #[prost(oneof = "subscribe_response::Part", tags = "1, 2, 4")]
     pub part: ::core::option::Option<subscribe_response::Part>,
 }
 /// Nested message and enum types in `SubscribeResponse`.
@@ -2830,6 +2938,10 @@ pub mod subscribe_response {
         /// A batch, or a piece of a long one.
         #[prost(message, tag = "2")]
         Batch(super::BatchPart),
+        /// The segment of the batches behind it. The one that follows comes before the batch that closes the
+        /// one before it. Only in a stream for a copy.
+        #[prost(message, tag = "4")]
+        Segment(super::SegmentPart),
     }
 }
 /// A piece of a snapshot file, at most 1 MiB. Pieces come in order.
@@ -2847,6 +2959,13 @@ pub struct SnapshotPart {
     /// The piece.
     #[prost(bytes = "bytes", tag = "4")]
     pub data: ::prost::bytes::Bytes,
+}
+/// A segment of the log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SegmentPart {
+    /// Its first 512 bytes, which hold their own checksum.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub header: ::prost::bytes::Bytes,
 }
 /// A batch: the records of one commit. Of a payload above 1 MiB several pieces come in order, each with
 /// the same head.
@@ -2873,6 +2992,32 @@ pub struct BatchPart {
     /// The piece.
     #[prost(bytes = "bytes", tag = "7")]
     pub data: ::prost::bytes::Bytes,
+    /// Leadership epoch in which it was written: 1 until somebody takes over.
+    #[prost(uint32, tag = "8")]
+    pub epoch: u32,
+    /// Whether it is the last one of its segment.
+    #[prost(bool, tag = "9")]
+    pub closes: bool,
+    /// CRC-32C of the header that the batch has in the files, which covers all batches before it, too.
+    #[prost(fixed32, tag = "10")]
+    pub header_crc32c: u32,
+}
+/// Asks a follower to take over.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PromoteRequest {
+    /// Who asks, for the log of the service.
+    #[prost(string, tag = "1")]
+    pub actor: ::prost::alloc::string::String,
+    /// Why, for the log of the service.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// The follower will take over.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PromoteResponse {
+    /// The last record that it has. Later ones of the old leader are lost.
+    #[prost(uint64, tag = "1")]
+    pub lsn: u64,
 }
 /// Generated client implementations.
 pub mod wal_stream_client {
@@ -2998,6 +3143,36 @@ pub mod wal_stream_client {
                 .insert(GrpcMethod::new("rewardpool.v1.WalStream", "Subscribe"));
             self.inner.server_streaming(req, path, codec).await
         }
+        /// Makes a follower the leader, in a new epoch: it stops listening to its leader, writes a record of it,
+        /// and serves draws. Answered before that is done; GetStatus tells when the role is another. Records
+        /// that the old leader wrote and the follower does not have are lost, and the old leader must not be
+        /// used any more: start its directory with `rewardpool follow`.
+        ///
+        /// Errors: FAILED_PRECONDITION, `NOT_FOLLOWER`.
+        pub async fn promote(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PromoteRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PromoteResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rewardpool.v1.WalStream/Promote",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rewardpool.v1.WalStream", "Promote"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3031,6 +3206,16 @@ pub mod wal_stream_server {
             &self,
             request: tonic::Request<super::SubscribeRequest>,
         ) -> std::result::Result<tonic::Response<Self::SubscribeStream>, tonic::Status>;
+        /// Makes a follower the leader, in a new epoch: it stops listening to its leader, writes a record of it,
+        /// and serves draws. Answered before that is done; GetStatus tells when the role is another. Records
+        /// that the old leader wrote and the follower does not have are lost, and the old leader must not be
+        /// used any more: start its directory with `rewardpool follow`.
+        ///
+        /// Errors: FAILED_PRECONDITION, `NOT_FOLLOWER`.
+        async fn promote(
+            &self,
+            request: tonic::Request<super::PromoteRequest>,
+        ) -> std::result::Result<tonic::Response<super::PromoteResponse>, tonic::Status>;
     }
     /// Streams every durable record, in order, as it stands in the files of the log.
     #[derive(Debug)]
@@ -3151,6 +3336,49 @@ pub mod wal_stream_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rewardpool.v1.WalStream/Promote" => {
+                    #[allow(non_camel_case_types)]
+                    struct PromoteSvc<T: WalStream>(pub Arc<T>);
+                    impl<T: WalStream> tonic::server::UnaryService<super::PromoteRequest>
+                    for PromoteSvc<T> {
+                        type Response = super::PromoteResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PromoteRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WalStream>::promote(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PromoteSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -18,6 +18,8 @@ pub(crate) use self::caller::Caller;
 pub use self::edit::edit_tokens_file;
 pub(crate) use self::guard::GuardLayer;
 pub use self::peer::Peer;
+#[cfg(test)]
+pub(crate) use self::permission::PERMISSIONS;
 pub(crate) use self::quota::Allowance;
 pub use self::registry::{Auth, AuthError, digest, read_tokens_file};
 pub use self::role::{Role, Roles};

@@ -56,6 +56,7 @@ pub const PERMISSIONS: &[Permission] = &[
     admin("/rewardpool.v1.PoolAdmin/WatchLog", Scope::Service),
     // The whole log: all pools, and everything that was ever drawn.
     admin("/rewardpool.v1.WalStream/Subscribe", Scope::Service),
+    admin("/rewardpool.v1.WalStream/Promote", Scope::Service),
     // A probe asks once and has no token; a stream stays, so it needs one.
     row("/grpc.health.v1.Health/Check", Need::Nobody, Scope::Pool),
     row("/grpc.health.v1.Health/Watch", Need::Anyone, Scope::Pool),

@@ -12,12 +12,14 @@ mod config;
 mod directory;
 mod draw;
 mod failure;
+mod follow;
 mod health;
 mod interrupt;
 mod log;
 mod man;
 mod output;
 mod pool;
+mod promote;
 mod restore;
 mod running;
 mod serve;
@@ -132,6 +134,8 @@ impl Global {
 #[derive(Subcommand, Debug)]
 enum Command {
     Serve(serve::ServeArgs),
+    Follow(follow::FollowArgs),
+    Promote(promote::PromoteArgs),
     Tui(tui::TuiArgs),
     Draw(draw::DrawArgs),
     State(state::StateArgs),
@@ -223,6 +227,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         None if tui::has_terminal() => tui::run(tui::TuiArgs::default(), &cli.global),
         None => serve::run(&serve::ServeArgs::default()),
         Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Follow(args)) => follow::run(args, &cli.global.access),
+        Some(Command::Promote(args)) => promote::run(&args, &cli.global),
         Some(Command::Tui(args)) => tui::run(args, &cli.global),
         Some(Command::Draw(args)) => draw::run(args, addr, output),
         Some(Command::State(args)) => state::run(&args, &cli.global),

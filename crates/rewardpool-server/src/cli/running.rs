@@ -167,6 +167,7 @@ fn response(state: &State, pool: &PoolView<'_>) -> GetStateResponse {
         items: items_of_directory(state, pool),
         next_page_token: String::new(),
         item_count: u64::try_from(pool.item_count).expect("a catalogue is bounded"),
+        freshness: None,
     }
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct ServiceArgs {
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<String>,
     #[command(flatten)]
-    log: LogArgs,
+    pub(crate) log: LogArgs,
 }
 
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
@@ -77,6 +77,9 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
 pub(crate) fn failure(error: &ServeError) -> Failure {
     let code = error.exit_code();
     let hint = match code {
+        _ if matches!(error, ServeError::Follower(_)) => {
+            "`rewardpool follow` goes on following, `rewardpool promote --dir` makes it the leader"
+        }
         _ if error.is_out_of_space() => {
             "make room on the disk of the working directory; the next start recovers what was \
                  answered"
@@ -91,7 +94,7 @@ pub(crate) fn failure(error: &ServeError) -> Failure {
 }
 
 /// Tells when the standard input ends, which it does also when whoever holds it is killed.
-fn stdin_end() -> Result<oneshot::Receiver<()>, Failure> {
+pub(crate) fn stdin_end() -> Result<oneshot::Receiver<()>, Failure> {
     let (ending, ended) = oneshot::channel();
     let read = move || {
         // An error ends it as well.

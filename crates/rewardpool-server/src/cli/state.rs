@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum, value_parser};
 use rewardpool_engine::inspect;
-use rewardpool_proto::v1::{GetStateResponse, ItemState, PoolStatus};
+use rewardpool_proto::v1::{Freshness, GetStateResponse, ItemState, PoolStatus};
 use serde_json::{Value, json};
 
 use super::directory::read_directory;
 use super::output::{self, Align, Format, Table};
 use super::running::{pool_of_directory, read_pool};
 use super::service::with_service;
+use super::status::freshness_json;
 use super::{Failure, Global, PoolOption};
 
 const EXAMPLES: &str = "\
@@ -226,7 +227,16 @@ fn table(state: &GetStateResponse, rate: Option<Rate>) -> String {
     let hidden = state.item_count.saturating_sub(output::length(state.items.len()));
     let rest =
         if hidden == 0 { String::new() } else { format!("and {} more\n", output::count(hidden)) };
-    head + &table.render() + &rest
+    let old = state.freshness.as_ref().map_or_else(String::new, |freshness| {
+        let Freshness { leader, staleness_ms, connected, .. } = freshness;
+        let lost = if *connected { "" } else { ", which is NOT CONNECTED" };
+        let age = match *staleness_ms {
+            u64::MAX => "of unknown age".to_owned(),
+            ms => format!("at most {ms} ms old"),
+        };
+        format!("{age}, from a follower of {leader}{lost}\n")
+    });
+    head + &table.render() + &rest + &old
 }
 
 fn json(state: &GetStateResponse) -> Value {
@@ -241,7 +251,7 @@ fn json(state: &GetStateResponse) -> Value {
             "drawable": item.drawable,
         })
     };
-    json!({
+    let mut json = json!({
         "pool": state.pool,
         "status": state.status().as_str_name(),
         "lsn": state.lsn,
@@ -253,7 +263,12 @@ fn json(state: &GetStateResponse) -> Value {
         "total_weight": state.total_weight,
         "item_count": state.item_count,
         "items": state.items.iter().map(item).collect::<Vec<_>>(),
-    })
+    });
+    // Only a follower's answers are ever old.
+    if let Some(freshness) = &state.freshness {
+        json["freshness"] = freshness_json(freshness);
+    }
+    json
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! `status`: the condition of a running service.
 use clap::Args;
 use rewardpool_proto::v1::{
-    GetStatusRequest, GetStatusResponse, SegmentInfo, SegmentState, ServiceActivity, SnapshotInfo,
+    Freshness, GetStatusRequest, GetStatusResponse, ReplicationRole, ReplicationStatus,
+    SegmentInfo, SegmentState, ServiceActivity, SnapshotInfo, SubscriberInfo,
 };
 use serde_json::{Value, json};
 
@@ -69,6 +70,7 @@ fn table(status: &GetStatusResponse) -> String {
         ("disk", if activity.out_of_space { "FULL" } else { "has room" }.to_owned()),
         ("mailbox", format!("{} of {}", status.mailbox_depth, status.mailbox_capacity)),
         ("conservation", if status.conservation_ok { "ok" } else { "BROKEN" }.to_owned()),
+        ("role", role(status)),
         (
             "recovery",
             format!(
@@ -83,6 +85,21 @@ fn table(status: &GetStatusResponse) -> String {
             ),
         ),
     ])
+}
+
+fn role(status: &GetStatusResponse) -> String {
+    let Some(replication) = &status.replication else { return String::new() };
+    let ReplicationStatus { epoch, freshness, problem, subscribers, .. } = replication;
+    match freshness {
+        Some(Freshness { leader, connected: false, .. }) => {
+            format!("follower of {leader}, which is NOT CONNECTED: {problem}; epoch {epoch}")
+        }
+        Some(Freshness { leader, lsn, leader_lsn, staleness_ms, .. }) => format!(
+            "follower of {leader}, {} records behind, at most {staleness_ms} ms old; epoch {epoch}",
+            leader_lsn.saturating_sub(*lsn)
+        ),
+        None => format!("leader; epoch {epoch}; {} read its log", subscribers.len()),
+    }
 }
 
 fn segments(status: &GetStatusResponse) -> String {
@@ -133,6 +150,37 @@ fn snapshot_json(info: &SnapshotInfo) -> Value {
     })
 }
 
+/// How far a follower is behind; null of a leader.
+pub(super) fn freshness_json(freshness: &Freshness) -> Value {
+    json!({
+        "lsn": freshness.lsn,
+        "leader_lsn": freshness.leader_lsn,
+        "staleness_ms": freshness.staleness_ms,
+        "connected": freshness.connected,
+        "leader": freshness.leader,
+    })
+}
+
+fn replication_json(replication: &ReplicationStatus) -> Value {
+    let is_follower = replication.role() == ReplicationRole::Follower;
+    let subscriber = |subscriber: &SubscriberInfo| {
+        json!({
+            "number": subscriber.number,
+            "lsn": subscriber.lsn,
+            "lag_records": subscriber.lag_records,
+            "lag_bytes": subscriber.lag_bytes,
+            "lag_seconds": subscriber.lag_seconds,
+        })
+    };
+    json!({
+        "role": if is_follower { "follower" } else { "leader" },
+        "epoch": replication.epoch,
+        "freshness": replication.freshness.as_ref().map(freshness_json),
+        "problem": replication.problem,
+        "subscribers": replication.subscribers.iter().map(subscriber).collect::<Vec<_>>(),
+    })
+}
+
 fn json(status: &GetStatusResponse) -> Value {
     let recovery = status.recovery.as_ref().map(|recovery| {
         json!({
@@ -162,6 +210,7 @@ fn json(status: &GetStatusResponse) -> Value {
         "working_dir": status.working_dir,
         "process_id": status.process_id,
         "started_at_ms": status.started_at_ms,
+        "replication": status.replication.as_ref().map(replication_json),
         "activity": status.activity.as_ref().map(activity_json),
         "segment_infos": status.segment_infos.iter().map(segment_json).collect::<Vec<_>>(),
         "snapshot_infos": status.snapshot_infos.iter().map(snapshot_json).collect::<Vec<_>>(),

@@ -43,7 +43,8 @@ pub(crate) fn tail(args: WalTailArgs, address: &Address) -> Result<(), Failure> 
             Some(from) => from,
             None => (last_lsn(service).await? + 1).saturating_sub(args.lines).max(1),
         };
-        let request = SubscribeRequest { from_lsn, follow: args.follow, snapshot: true };
+        let request =
+            SubscribeRequest { from_lsn, follow: args.follow, snapshot: true, copy: false };
         let stream = service.log().subscribe(request).await.map_err(|s| Failure::status(&s))?;
         let mut stream = stream.into_inner();
         let mut arriving = Arriving::default();
@@ -94,6 +95,8 @@ impl Arriving {
         match part {
             Part::Snapshot(part) => self.take_snapshot(&part).map(|()| None),
             Part::Batch(part) => self.take_batch(&part, from_lsn),
+            // Only copies of the files need it.
+            Part::Segment(_) => Ok(None),
         }
     }
 

@@ -66,6 +66,7 @@ mod keys {
         "storage",
         "flush_after_n_draw",
         "scheduling",
+        "kept_for_followers_mb",
     ];
     pub(super) const GRPC: &[&str] = &[
         "enabled",
@@ -155,6 +156,9 @@ pub struct WalConfig {
     pub batch_draws_max: u32,
     /// When the thread that writes gets a processor (`scheduling`). Default: normal.
     pub scheduling: Scheduling,
+    /// Segments that a follower, or somebody else who reads the log, has not read yet stay up to this
+    /// size (`kept_for_followers_mb`): 0 to 1 TiB. Default: 1 GiB.
+    pub kept_bytes: u64,
 }
 
 /// When the thread that writes the log gets a processor.
@@ -348,6 +352,8 @@ fn read_wal(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> WalConfig {
     let draws = Numbers { noun: "it", min: 1, max: 10_000_000, note: "" };
     let size_kb = reader.number_or(&section, "max_file_size_kb", size, 65_536);
     let capacity = reader.number_or(&section, "max_request_buffer_size", waiting, 4096);
+    let kept = Numbers { noun: "it", min: 0, max: 1_048_576, note: " megabytes" };
+    let kept_mb = reader.number_or(&section, "kept_for_followers_mb", kept, 1024);
     let batch_draws_max = reader.number_or(&section, "flush_after_n_draw", draws, 16_384);
     WalConfig {
         segment_bytes: size_kb * 1024,
@@ -356,6 +362,7 @@ fn read_wal(reader: &mut Reader<'_>, top: &Section<'_, '_>) -> WalConfig {
         storage: reader.choice_or(&section, "storage", &STORAGES, StorageKind::File),
         batch_draws_max: u32::try_from(batch_draws_max).expect("at most 10 000 000"),
         scheduling: reader.choice_or(&section, "scheduling", &SCHEDULINGS, Scheduling::Normal),
+        kept_bytes: kept_mb << 20,
     }
 }
 

@@ -121,6 +121,7 @@ fn the_file_of_the_first_service_means_the_same() {
         storage: StorageKind::File,
         batch_draws_max: 200,
         scheduling: Scheduling::Normal,
+        kept_bytes: 1 << 30,
     };
     assert_eq!(config.wal, wal);
     assert!(config.grpc.enabled);
@@ -140,6 +141,7 @@ fn every_option_is_read() {
             storage: StorageKind::Mmap,
             batch_draws_max: 1,
             scheduling: Scheduling::Fifo,
+            kept_bytes: 1 << 40,
         },
         grpc: GrpcConfig {
             enabled: false,

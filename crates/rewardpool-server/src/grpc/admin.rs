@@ -5,7 +5,7 @@ use rewardpool_core::command::{AdminCommand, Note, PoolStatus};
 use rewardpool_core::ids::{ItemIndex, PoolNumber};
 use rewardpool_core::name::PoolId;
 use rewardpool_core::view::ItemState;
-use rewardpool_engine::{Answer, NewPool, PoolPage, Refusal, Reply, Request};
+use rewardpool_engine::{Answer, FeedStanding, NewPool, PoolPage, Refusal, Reply, Request};
 use rewardpool_proto::v1;
 use rewardpool_proto::v1::pool_admin_server::PoolAdmin;
 use tonic::metadata::MetadataMap;
@@ -96,6 +96,29 @@ impl PoolAdminService {
         };
         let reply = self.read(pool, place).await.ok()?;
         self::page(&reply)?.items.first().map(describe)
+    }
+
+    /// Whether this service leads or follows, and who follows.
+    fn replication(&self) -> v1::ReplicationStatus {
+        let (handle, leader) = (&self.edge.mailbox.handle, &self.edge.leader);
+        let role = match leader {
+            Some(_) => v1::ReplicationRole::Follower,
+            None => v1::ReplicationRole::Leader,
+        };
+        let subscriber = |feed: FeedStanding| v1::SubscriberInfo {
+            number: feed.number,
+            lsn: feed.last_lsn,
+            lag_records: feed.lag_records,
+            lag_bytes: feed.lag_bytes,
+            lag_seconds: feed.lag.as_secs_f64(),
+        };
+        v1::ReplicationStatus {
+            role: role.into(),
+            epoch: handle.epoch(),
+            freshness: self.edge.freshness(),
+            problem: leader.as_ref().map(|leader| leader.problem()).unwrap_or_default(),
+            subscribers: handle.feeds().into_iter().map(subscriber).collect(),
+        }
     }
 
     async fn read(&self, pool: PoolNumber, from: usize) -> Result<Reply, Fault> {
@@ -321,6 +344,7 @@ impl PoolAdmin for PoolAdminService {
             started_at_ms: meter.started_at_ms(),
             process_id: process_id(),
             activity: Some(meter.activity()),
+            replication: Some(self.replication()),
         }))
     }
 

@@ -55,7 +55,7 @@ macro_rules! methods {
 }
 
 /// All methods, the most frequent first. The last one stands for those that there are not.
-static METHODS: [Method; 24] = methods![
+static METHODS: [Method; 25] = methods![
     Player "rewardpool.v1.RewardPool" "Draw"
     Player "rewardpool.v1.RewardPool" "DrawStream"
     Player "rewardpool.RewardPoolService" "Draw"
@@ -76,6 +76,7 @@ static METHODS: [Method; 24] = methods![
     Administrator "rewardpool.v1.PoolAdmin" "WatchLog"
     Administrator "rewardpool.v1.PoolAdmin" "Backup"
     Administrator "rewardpool.v1.WalStream" "Subscribe"
+    Administrator "rewardpool.v1.WalStream" "Promote"
     Player "grpc.health.v1.Health" "Check"
     Player "grpc.health.v1.Health" "Watch"
     Player "grpc.reflection.v1.ServerReflection" "ServerReflectionInfo"

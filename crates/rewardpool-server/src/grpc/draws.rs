@@ -4,7 +4,7 @@ use rewardpool_proto::encoded::Encoded;
 use rewardpool_proto::encoded::v1::reward_pool_server::RewardPool;
 use rewardpool_proto::v1;
 
-use tonic::{Response, Status, Streaming};
+use tonic::{Code, Response, Status, Streaming};
 
 use super::check::Page;
 use super::draw_stream::DrawStreamDialect;
@@ -39,7 +39,11 @@ fn drawn(reply: &Reply) -> Result<Encoded<v1::DrawResponse>, Fault> {
     Ok(answer::draw_response(reply, draw))
 }
 
-pub(super) fn state(page: Page, found: &PoolPage) -> Result<v1::GetStateResponse, Fault> {
+pub(super) fn state(
+    edge: &Edge,
+    page: Page,
+    found: &PoolPage,
+) -> Result<v1::GetStateResponse, Fault> {
     let summary = &found.summary;
     Ok(v1::GetStateResponse {
         pool: summary.id.as_str().to_owned(),
@@ -54,14 +58,16 @@ pub(super) fn state(page: Page, found: &PoolPage) -> Result<v1::GetStateResponse
         items: found.items.iter().map(|item| item_state(item, &found.names)).collect(),
         next_page_token: page.next_token(found.items.len(), summary.item_count)?,
         item_count: wide(summary.item_count),
+        freshness: edge.freshness(),
     })
 }
 
-fn pools(page: Page, found: &PoolsPage) -> Result<v1::ListPoolsResponse, Fault> {
+fn pools(edge: &Edge, page: Page, found: &PoolsPage) -> Result<v1::ListPoolsResponse, Fault> {
     Ok(v1::ListPoolsResponse {
         pools: found.pools.iter().map(pool_summary).collect(),
         next_page_token: page.next_token(found.pools.len(), found.count)?,
         pool_count: wide(found.count),
+        freshness: edge.freshness(),
     })
 }
 
@@ -114,7 +120,7 @@ impl RewardPool for RewardPoolService {
         let Answer::Pool(found) = call::answer(&reply)? else {
             unreachable!("a read of a pool is answered by a pool")
         };
-        Ok(Response::new(state(page, found)?))
+        Ok(Response::new(state(&self.edge, page, found)?))
     }
 
     async fn list_pools(
@@ -130,7 +136,7 @@ impl RewardPool for RewardPoolService {
         let Answer::Pools(found) = call::answer(&reply)? else {
             unreachable!("a read of the pools is answered by pools")
         };
-        Ok(Response::new(pools(page, found)?))
+        Ok(Response::new(pools(&self.edge, page, found)?))
     }
 
     async fn get_draw(
@@ -144,7 +150,12 @@ impl RewardPool for RewardPoolService {
         let key = check::key(&request.idempotency_key)?;
         let request = Request::FindDraw { pool, key };
         let reply = call::ask(&self.edge.mailbox, request, deadline).await?;
-        Ok(Response::new(drawn(&reply)?))
+        let found = drawn(&reply).map_err(|fault| match &self.edge.leader {
+            // It may have happened, and be on its way.
+            Some(leader) if fault.code == Code::NotFound => Fault::follower(leader.url()),
+            Some(_) | None => fault,
+        });
+        Ok(Response::new(found?))
     }
 
     async fn watch_state(

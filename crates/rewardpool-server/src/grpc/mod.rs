@@ -24,11 +24,13 @@ use std::sync::Arc;
 
 use rewardpool_core::ids::PoolNumber;
 use rewardpool_engine::{Handle, RecoveryReport, Refusal, Submission};
+use rewardpool_proto::v1;
 use tokio::sync::{Semaphore, watch as watch_channel};
 
 use crate::activity::Meter;
 use crate::auth::{Caller, Peer};
 use crate::convert::Fault;
+use crate::follow::Leader;
 use crate::log_ring::LogRing;
 
 pub(crate) use self::admin::PoolAdminService;
@@ -50,6 +52,8 @@ pub(crate) struct Edge {
     pub(crate) stopping: watch_channel::Receiver<bool>,
     /// How busy the service is.
     pub(crate) meter: Arc<Meter>,
+    /// Whom the service follows, if it follows somebody.
+    pub(crate) leader: Option<Arc<Leader>>,
     /// Whether a guard stands before the services and tells who calls.
     is_guarded: bool,
     /// One permit for each more who may watch.
@@ -70,7 +74,20 @@ impl Edge {
         meter.tick();
         let watchers = Arc::new(Semaphore::new(watch::WATCHERS_MAX));
         let mailbox = EngineMailbox::new(handle, calls);
-        Self { mailbox, stopping, meter, is_guarded: false, watchers }
+        Self { mailbox, stopping, meter, leader: None, is_guarded: false, watchers }
+    }
+
+    /// The same edge of a service that follows.
+    #[must_use]
+    pub(crate) fn behind(mut self, leader: Option<Arc<Leader>>) -> Self {
+        self.leader = leader;
+        self
+    }
+
+    /// How old answers are, when the service follows.
+    pub(super) fn freshness(&self) -> Option<v1::Freshness> {
+        let leader = self.leader.as_ref()?;
+        Some(leader.freshness(self.mailbox.handle.durable_lsn()))
     }
 
     /// The same edge behind a guard.

@@ -146,7 +146,7 @@ impl StateSource {
         let Answer::Pool(found) = call::answer(&reply)? else {
             unreachable!("a read of a pool is answered by a pool")
         };
-        let state = Some(draws::state(self.page, found)?);
+        let state = Some(draws::state(&self.edge, self.page, found)?);
         Ok(v1::WatchStateResponse { state, activity: self.shows_service.then(|| meter.activity()) })
     }
 }

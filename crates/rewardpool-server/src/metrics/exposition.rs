@@ -3,6 +3,7 @@
 //! What begins with `rewardpool_pool_` and `rewardpool_item_` is of the state, so it goes on across
 //! restarts; everything else begins anew with the process.
 use std::fmt;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -14,7 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use rewardpool_core::command::PoolStatus;
 use rewardpool_core::quantity::Quantity;
 use rewardpool_core::view::ItemState;
-use rewardpool_engine::Distribution;
+use rewardpool_engine::{Distribution, FeedStanding};
 
 use super::process::Process;
 use super::scrape::{Pool, Scrape};
@@ -154,6 +155,7 @@ impl Collector for Scrape {
         self.service(page)?;
         self.writer(page)?;
         self.log(page)?;
+        self.replication(page)?;
         self.snapshots(page)?;
         self.calls(page)?;
         self.pools(page)?;
@@ -222,6 +224,40 @@ impl Scrape {
         let sum: u64 = self.segments.iter().map(|segment| segment.used_bytes).sum();
         let help = "Bytes of all segments that are written.";
         page.gauge_in("rewardpool_wal_used", bytes, help, &sum)
+    }
+
+    /// Who reads the log, and how far a follower is behind.
+    fn replication(&self, page: &mut Page<'_, '_>) -> Written {
+        let help = "How often the log changed hands: 1 until somebody took over.";
+        page.gauge("rewardpool_epoch", help, &self.epoch)?;
+        let number = |subscriber: &FeedStanding| subscriber.number.to_string();
+        let names: Vec<String> = self.subscribers.iter().map(number).collect();
+        let subscribers = || {
+            let names = names.iter().map(|name| [("subscriber", name.as_str())]);
+            names.zip(&self.subscribers)
+        };
+        let help =
+            "Durable records that were not read yet for a follower or another reader of the log.";
+        let records = subscribers().map(|(name, of)| (name, of.lag_records));
+        page.gauges("rewardpool_subscriber_lag_records", help, records)?;
+        let help = "Bytes of segments that were not read yet for a reader of the log, about.";
+        let bytes = subscribers().map(|(name, of)| (name, of.lag_bytes));
+        page.gauges("rewardpool_subscriber_lag_bytes", help, bytes)?;
+        let help = "For how many seconds a reader of the log has not had all that is durable.";
+        let seconds = subscribers().map(|(name, of)| (name, of.lag.as_secs_f64()));
+        page.gauges("rewardpool_subscriber_lag_seconds", help, seconds)?;
+        let Some(freshness) = &self.freshness else { return Ok(()) };
+        let help = "Whether the leader is connected: 1 or 0. Only of a follower.";
+        page.gauge("rewardpool_follower_connected", help, &u64::from(freshness.connected))?;
+        let help = "Records of the leader that are not here yet, as far as it has told.";
+        let lag = freshness.leader_lsn.saturating_sub(freshness.lsn);
+        page.gauge("rewardpool_follower_lag_records", help, &lag)?;
+        if freshness.staleness_ms == u64::MAX {
+            return Ok(());
+        }
+        let help = "Upper bound of the age of what a follower answers.";
+        let seconds = Duration::from_millis(freshness.staleness_ms).as_secs_f64();
+        page.gauge_in("rewardpool_follower_staleness", Some(&Unit::Seconds), help, &seconds)
     }
 
     fn snapshots(&self, page: &mut Page<'_, '_>) -> Written {

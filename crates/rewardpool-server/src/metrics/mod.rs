@@ -31,6 +31,7 @@ use tokio::time::{sleep, timeout};
 use self::exposition::Exposition;
 use self::scrape::Scraper;
 use crate::activity::Meter;
+use crate::follow::Leader;
 use crate::grpc::{Calls, StatusInfo};
 
 /// Connections at the same time.
@@ -66,6 +67,8 @@ pub(crate) struct Subject {
     pub(crate) items_max: usize,
     /// Whether the service takes calls.
     pub(crate) is_ready: Arc<AtomicBool>,
+    /// Whom it follows, if it follows somebody.
+    pub(crate) leader: Option<Arc<Leader>>,
 }
 
 /// The running server. It ends when this is dropped.

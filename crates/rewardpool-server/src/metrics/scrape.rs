@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use rewardpool_core::names::ItemNames;
 use rewardpool_core::view::ItemState;
-use rewardpool_engine::{Answer, Reading, Request, SegmentSpan, SnapshotsMade};
+use rewardpool_engine::{Answer, FeedStanding, Reading, Request, SegmentSpan, SnapshotsMade};
+use rewardpool_proto::v1::Freshness;
 
 use super::Subject;
 use super::process::Process;
@@ -40,6 +41,12 @@ pub(super) struct Scrape {
     /// Whether all pools could be read.
     pub(super) is_complete: bool,
     pub(super) pools: Vec<Pool>,
+    /// Who reads the log.
+    pub(super) subscribers: Vec<FeedStanding>,
+    /// How often the log changed hands.
+    pub(super) epoch: u32,
+    /// How far a follower is behind its leader.
+    pub(super) freshness: Option<Freshness>,
     pub(super) process: Process,
     /// How long the reading took.
     pub(super) seconds: f64,
@@ -83,7 +90,7 @@ impl Scraper {
         let begun = Instant::now();
         let mut pools = Vec::new();
         let is_complete = self.read_pools(&mut pools).await.is_ok();
-        let Subject { handle, calls, info, .. } = &self.subject;
+        let Subject { handle, calls, info, leader, .. } = &self.subject;
         let mut reading = Reading::default();
         handle.read_statistics(&mut reading);
         let refusals =
@@ -119,6 +126,9 @@ impl Scraper {
             calls: calls.counts().collect(),
             is_complete,
             pools,
+            subscribers: handle.feeds(),
+            epoch: handle.epoch(),
+            freshness: leader.as_ref().map(|leader| leader.freshness(handle.durable_lsn())),
             process: Process::read(),
             seconds: begun.elapsed().as_secs_f64(),
         }

@@ -90,7 +90,9 @@ pub mod reward_pool_server {
     ///  - FAILED_PRECONDITION: `POOL_PAUSED`, `POOL_CLOSED`, `INSUFFICIENT_STOCK`, `KEYS_OFF`,
     ///    `RETIRED_ITEM`, `QUANTITY_RANGE`, `QUANTITY_UNLIMITED`, `TOTAL_WEIGHT`, `FULL`.
     ///  - RESOURCE_EXHAUSTED: `OVERLOADED`, `NO_SPACE`, with google.rpc.RetryInfo.
-    ///  - UNAVAILABLE: `STOPPING` (no effect), `OUTCOME_UNKNOWN`.
+    ///  - UNAVAILABLE: `STOPPING` (no effect), `OUTCOME_UNKNOWN`; `FOLLOWER` (no effect): this service keeps
+    ///    a copy of another one, whose address stands under `leader` in the metadata of ErrorInfo. A follower
+    ///    answers GetState, ListPools, WatchState and GetDraw, and says how old its answers are.
     ///
     /// All of them are definite, which means that nothing was changed, except `OUTCOME_UNKNOWN`, a passed
     /// deadline, a cancelled call and a broken connection. After those a draw may or may not have
