@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use rewardpool_core::state::State;
 use rewardpool_wal::storage::Storage;
-use rewardpool_wal::{DirectoryLock, LogReader, SnapshotFile, snapshot_name};
+use rewardpool_wal::{DirectoryLock, Following, LogReader, SnapshotFile, snapshot_name};
 
 use crate::config::StorageKind;
 use crate::engine::open_storage;
 use crate::error::EngineError;
 use crate::inspect::{VerifyReport, load_snapshot, no_log, oldest};
-use crate::recovery::{Recovered, RecoveryReport, check_sums, recover_to_serve, replay};
+use crate::recovery::{Recovered, RecoveryReport, check_sums, recover, recover_to_serve, replay};
 use crate::secrets;
 
 /// What an examination found.
@@ -61,8 +61,14 @@ pub fn examine_storage(storage: &Arc<dyn Storage>) -> Result<Examination, Engine
         found.add(no_log());
         return Ok(found);
     };
-    let start = recover_to_serve(storage.as_ref(), &reader);
-    found.start = found.keep(start)?.map(|(recovered, _)| outlook(recovered));
+    // A copy of another service's log has no secrets, and needs none.
+    let is_copy = Following::load(storage.as_ref())?.is_some();
+    let start = if is_copy {
+        recover(&reader, None)
+    } else {
+        recover_to_serve(storage.as_ref(), &reader).map(|(recovered, _)| recovered)
+    };
+    found.start = found.keep(start)?.map(outlook);
     for damage in reader.survey()? {
         found.add(damage.into());
     }
@@ -71,7 +77,8 @@ pub fn examine_storage(storage: &Arc<dyn Storage>) -> Result<Examination, Engine
         newest = found.keep(load_snapshot(&reader, lsn))?.map(|(_, state)| state).or(newest);
     }
     // The state that a start would serve knows every pool, any other one some of them.
-    if let Some(state) = found.start.as_ref().map(|start| &start.state).or(newest.as_ref()) {
+    let state = found.start.as_ref().map(|start| &start.state).or(newest.as_ref());
+    if let Some(state) = state.filter(|_| !is_copy) {
         let pools: Vec<_> = state.pools().map(|pool| (pool.number, pool.commitment)).collect();
         for (pool, commitment) in pools {
             found.keep(secrets::load(storage.as_ref(), pool, commitment))?;

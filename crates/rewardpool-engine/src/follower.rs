@@ -342,15 +342,15 @@ pub(crate) struct Follower {
     standing: Arc<CopyStanding>,
     /// A batch for which there was no room.
     pending: Option<CopiedBatch>,
-    /// The record that did not follow last time.
-    refused_lsn: Option<u64>,
+    /// What did not follow last time.
+    refused: Option<CopiedBatch>,
     outcomes: Vec<Outcome>,
 }
 
 impl Follower {
     pub(crate) fn new(writer: Writer, copying: Copying, standing: Arc<CopyStanding>) -> Self {
-        let (pending, refused_lsn, outcomes) = (None, None, Vec::new());
-        Self { writer, copying, standing, pending, refused_lsn, outcomes }
+        let (pending, refused, outcomes) = (None, None, Vec::new());
+        Self { writer, copying, standing, pending, refused, outcomes }
     }
 
     pub(crate) fn drive(
@@ -454,7 +454,10 @@ impl Follower {
     /// it comes again as it was, it is the leader's log that is another one.
     fn refuse(&mut self, batch: &CopiedBatch) -> Result<Taken, EngineError> {
         let (lsn, last_lsn) = (batch.first_lsn, self.writer.state.last_lsn());
-        if self.refused_lsn == Some(lsn) {
+        let is_same =
+            |refused: &CopiedBatch| *refused == CopiedBatch { way: refused.way, ..batch.clone() };
+        let is_intact = crc32c(&batch.payload) == batch.payload_checksum;
+        if is_intact && self.refused.as_ref().is_some_and(is_same) {
             let because = if batch.epoch < self.writer.log.epoch() {
                 "the leader is of an epoch that has ended: another service has taken over"
             } else {
@@ -463,7 +466,7 @@ impl Follower {
             return Err(EngineError::Diverged { lsn: lsn.min(last_lsn + 1), because });
         }
         tracing::warn!(lsn, last_lsn, "a batch does not follow, it is asked for again");
-        self.refused_lsn = Some(lsn);
+        self.refused = Some(batch.clone());
         self.standing.refuse(batch.way, lsn);
         Ok(Taken::Now)
     }
@@ -493,7 +496,7 @@ impl Follower {
             Err(CopyError::Differs { .. }) => return self.refuse(batch),
             Err(CopyError::Log(error)) => return Err(error.into()),
         };
-        self.refused_lsn = None;
+        self.refused = None;
         let snapshot = self.named_snapshot(&copied)?;
         let writer = &mut self.writer;
         let pools = writer.state.pools().len();

@@ -12,7 +12,7 @@ use rewardpool_core::record::Record;
 use rewardpool_core::state::State;
 use rewardpool_wal::storage::Storage;
 use rewardpool_wal::{
-    Ancestry, DirectoryLock, Error, LogReader, SnapshotFile, segment_name, snapshot_name,
+    Ancestry, DirectoryLock, Error, Following, LogReader, SnapshotFile, segment_name, snapshot_name,
 };
 
 use crate::config::StorageKind;
@@ -242,7 +242,8 @@ pub trait Visitor {
         if is_equal { Ok(()) } else { Err(EngineError::SnapshotDiffers { file }) }
     }
 
-    /// The state at the end of the log, and the secrets of its pools in the order of their numbers.
+    /// The state at the end of the log, and the secrets of its pools in the order of their numbers. A
+    /// copy of another service's log has none.
     fn end(&mut self, _state: &State, _secrets: &[Secret]) {}
 }
 
@@ -302,8 +303,12 @@ pub fn walk(directory: &Path, visitor: &mut dyn Visitor) -> Result<VerifyReport,
         }),
     )?;
     check_sums(&state, &replayed, &oldest)?;
-    visitor
-        .end(&state, &load_secrets(open_storage(directory, StorageKind::File)?.as_ref(), &state)?);
+    let storage = open_storage(directory, StorageKind::File)?;
+    let secrets = match Following::load(storage.as_ref())? {
+        Some(_) => Vec::new(),
+        None => load_secrets(storage.as_ref(), &state)?,
+    };
+    visitor.end(&state, &secrets);
     Ok(VerifyReport {
         segments: replayed.segments,
         snapshots: compared,

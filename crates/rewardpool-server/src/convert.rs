@@ -24,9 +24,6 @@ use crate::auth::Role;
 /// The domain of every reason.
 pub const DOMAIN: &str = "rewardpool";
 
-/// What a follower says of itself.
-const FOLLOWER: &str = "this service is a follower and nothing was changed";
-
 /// When a client that was refused for want of room may try again.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
@@ -207,7 +204,8 @@ impl Fault {
 
     /// Only the leader does this.
     pub fn follower(leader: &str) -> Self {
-        let message = format!("{FOLLOWER}: ask its leader, {leader}").into();
+        let message =
+            format!("this service follows {leader} and nothing was changed: ask that").into();
         Self { message, leader: Some(leader.to_owned()), ..Refusal::Follower.into() }
     }
 

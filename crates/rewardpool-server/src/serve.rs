@@ -363,6 +363,19 @@ impl Service {
         self.metrics.as_ref().map(|socket| socket.address)
     }
 
+    /// Puts the addresses that were taken into a configuration, in place of those with port 0.
+    pub(crate) fn keep_addresses(&self, config: &mut Config) {
+        if let Some(address) = self.address() {
+            config.grpc.listen_address = address;
+        }
+        if let Some(address) = self.admin_address() {
+            config.grpc.admin_listen_address = Some(address);
+        }
+        if let Some(address) = self.metrics_address() {
+            config.metrics.listen_address = address;
+        }
+    }
+
     /// Connects from within this process, also when nothing listens on the network.
     pub fn connector(&mut self) -> LocalConnector {
         let (connector, listener) = local::pair();

@@ -154,9 +154,10 @@ impl Failure {
 
     /// Whether the service may have done what it was asked for.
     pub(crate) fn leaves_outcome_unknown(status: &Status) -> bool {
-        // Stopping is the one definite refusal among them.
+        // These are the definite refusals among them.
         let reason = status.get_details_error_info().map(|info| info.reason);
-        is_no_answer(status.code()) && reason.as_deref() != Some("STOPPING")
+        let is_definite = matches!(reason.as_deref(), Some("STOPPING" | "FOLLOWER"));
+        is_no_answer(status.code()) && !is_definite
     }
 
     /// Tells the user and gives the exit code.
@@ -386,6 +387,8 @@ fn status_hint(code: Code, reason: &str) -> &'static str {
         "QUOTA" => "nothing was changed; try again a little later, with fewer draws",
         "OVERLOADED" => "nothing was changed; try again a little later",
         "NO_SPACE" => "nothing was changed; make room on the disk of the service",
+        "FOLLOWER" => "nothing was changed; ask the leader instead, with --addr",
+        "NOT_FOLLOWER" => "it leads already; `rewardpool status` tells its epoch",
         "STOPPING" => "nothing was changed; try again when the service runs again",
         "OUTCOME_UNKNOWN" => "look at `rewardpool state` before you try again",
         _ if code == Code::Unimplemented => "check that --addr is a service of this version",

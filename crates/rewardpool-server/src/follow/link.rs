@@ -148,6 +148,8 @@ struct Copying {
 #[derive(Default)]
 struct Arriving {
     payload: Vec<u8>,
+    /// The batch of the payload: its first record and its length.
+    head: Option<(u64, u64)>,
     /// The segment that follows the one that is written.
     next: Option<SegmentHeader>,
     has_begun: bool,
@@ -275,11 +277,17 @@ fn of_refusal(refusal: NotCopied) -> Unwell {
 impl Arriving {
     /// Puts pieces together. A batch is given when all of it is there and its checksum is right.
     fn batch(&mut self, part: &BatchPart, way: u64) -> Result<Option<CopiedBatch>, Unwell> {
+        let head = (part.first_lsn, part.payload_bytes);
+        if *self.head.get_or_insert(head) != head {
+            let problem = "a piece of another batch came in between";
+            return Err(Unwell::Damaged(problem.to_owned()));
+        }
         self.payload.extend_from_slice(&part.data);
         let bytes = self.payload.len() as u64;
         if bytes < part.payload_bytes {
             return Ok(None);
         }
+        self.head = None;
         let (first_lsn, payload) = (part.first_lsn, std::mem::take(&mut self.payload));
         let next = part.closes.then(|| self.next.take()).flatten();
         let format = part.format.parse::<Format>().ok();

@@ -96,19 +96,22 @@ pub fn follow(
 ) -> Result<(), FollowError> {
     // What can never work is told before anything is waited for.
     drop(source.access.endpoint(&source.url)?);
-    let directory = &config.working_dir;
+    let directory = config.working_dir.clone();
     let diverged = |because: String| FollowError::Diverged {
         directory: directory.clone(),
         leader: source.url.clone(),
         because,
     };
-    let leader = Arc::new(Leader::new(&source.url));
-    let mut must_copy = copy_state(directory)? == CopyState::Nothing;
+    let (mut config, leader) = (config.clone(), Arc::new(Leader::new(&source.url)));
+    let config = &mut config;
+    let mut must_copy = copy_state(&directory)? == CopyState::Nothing;
     loop {
-        if must_copy && !copy::copy(directory, source, &leader, stopping)? {
+        if must_copy && !copy::copy(&directory, source, &leader, stopping)? {
             return Ok(());
         }
         let (service, copier) = Service::follower(config, Arc::clone(&leader))?;
+        // Whoever knows where this service listens finds its successor there.
+        service.keep_addresses(config);
         let link = Link::start(source.clone(), Arc::clone(&leader), copier);
         let link = link.map_err(ServeError::Start)?;
         let until = async {

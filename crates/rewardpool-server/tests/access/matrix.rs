@@ -40,6 +40,7 @@ const EXPECTED: &[(&str, &[&str], bool)] = &[
     ("/rewardpool.v1.PoolAdmin/GetStatus", ADMIN, false),
     ("/rewardpool.v1.PoolAdmin/WatchLog", ADMIN, false),
     ("/rewardpool.v1.WalStream/Subscribe", ADMIN, false),
+    ("/rewardpool.v1.WalStream/Promote", ADMIN, false),
     ("/grpc.health.v1.Health/Watch", ANYONE, true),
 ];
 
