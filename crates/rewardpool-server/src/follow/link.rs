@@ -13,11 +13,12 @@ use rewardpool_proto::v1::wal_stream_client::WalStreamClient;
 use rewardpool_proto::v1::{BatchPart, SubscribeRequest, SubscribeResponse};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 use tonic_types::StatusExt as _;
 
 use super::backoff::Backoff;
 use super::{Leader, Source, words};
+use crate::convert::DOMAIN;
 
 /// How long a connection may take to be made.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
@@ -72,15 +73,12 @@ impl fmt::Display for Unwell {
 impl Unwell {
     pub(super) fn of_status(status: Status) -> Self {
         let message = status.message().replace(char::is_control, " ");
-        match status.code() {
-            Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented => {
-                Self::Refused(message)
-            }
-            Code::OutOfRange => {
-                let details = status.get_details_error_info();
-                let is_gone = details.is_some_and(|info| info.reason == "GONE");
-                Self::Over(if is_gone { Outcome::TooOld } else { Outcome::Diverged(message) })
-            }
+        // Damage on the way makes any code; only what the leader says itself has a reason.
+        let details = status.get_details_error_info().filter(|info| info.domain == DOMAIN);
+        match details.as_ref().map_or("", |info| info.reason.as_str()) {
+            "UNAUTHENTICATED" | "PERMISSION_DENIED" | "UNKNOWN_METHOD" => Self::Refused(message),
+            "GONE" => Self::Over(Outcome::TooOld),
+            "NEVER_WRITTEN" => Self::Over(Outcome::Diverged(message)),
             _ => Self::Away(message),
         }
     }
