@@ -71,6 +71,8 @@ fn path_text(path: &Path) -> &str {
 const COMMANDS: &[&str] = &[
     "",
     "serve",
+    "follow",
+    "promote",
     "tui",
     "draw",
     "state",
@@ -424,6 +426,7 @@ impl RewardPool for Fixed {
             items,
             next_page_token,
             item_count: 2,
+            freshness: None,
         }))
     }
 
@@ -437,7 +440,8 @@ impl RewardPool for Fixed {
         };
         let pools = vec![PoolSummary { pool: pool.into(), ..PoolSummary::default() }];
         let next_page_token = next_page_token.into();
-        Ok(Response::new(ListPoolsResponse { pools, next_page_token, pool_count: 2 }))
+        let pool_count = 2;
+        Ok(Response::new(ListPoolsResponse { pools, next_page_token, pool_count, freshness: None }))
     }
 
     async fn get_draw(&self, _: Request<GetDrawRequest>) -> Result<Response<DrawResponse>, Status> {

@@ -17,7 +17,7 @@ use super::service::{AccessArgs, Address};
 const EXAMPLES: &str = "\
 Examples:
   rewardpool follow --leader http://127.0.0.1:50051 --dir copy --listen :50052
-  rewardpool follow --leader https://pool.example:50051 --dir /var/lib/copy --token-file follower.token
+  rewardpool follow --leader https://pool.example:50051 --dir copy --token-file follower.token
   rewardpool state --addr http://127.0.0.1:50052    What is left, and how old that is
   rewardpool promote --addr http://127.0.0.1:50052  Makes it the leader";
 

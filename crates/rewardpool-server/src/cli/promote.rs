@@ -17,8 +17,8 @@ use super::{Failure, Global, NoteArgs};
 
 const EXAMPLES: &str = "\
 Examples:
-  rewardpool promote --addr http://127.0.0.1:50052   A running follower: it serves draws at once
-  rewardpool promote --dir copy                      A stopped one: start it with `serve` then";
+  rewardpool promote --addr http://127.0.0.1:50052   Takes over at once, in the same process
+  rewardpool promote --dir copy                      Of a stopped one, which `serve` starts then";
 
 /// How long a follower may take to become the leader, unless --timeout says otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);

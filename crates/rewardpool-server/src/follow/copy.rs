@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::backoff::Backoff;
-use super::link::{SILENCE_MAX, Unwell, connect};
+use super::link::{SILENCE_MAX, Unwell, connect, subscribe};
 use super::{FollowError, Leader, Source, wait_for, words};
 use crate::serve::ServeError;
 
@@ -67,7 +67,7 @@ async fn fetch_in_the_end(source: &Source, leader: &Leader) -> Result<Beginning,
 async fn fetch(source: &Source) -> Result<Beginning, Unwell> {
     let request = SubscribeRequest { from_lsn: 0, follow: true, snapshot: true, copy: true };
     let mut client = connect(source).await?;
-    let mut stream = client.subscribe(request).await.map_err(Unwell::of_status)?.into_inner();
+    let mut stream = subscribe(&mut client, request).await?;
     let (mut file, mut snapshot) = (Vec::new(), None);
     loop {
         let message = timeout(SILENCE_MAX, stream.message()).await.map_err(|_| Unwell::Silent)?;

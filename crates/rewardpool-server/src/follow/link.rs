@@ -96,6 +96,15 @@ pub(super) async fn connect(source: &Source) -> Result<WalStreamClient<Authorize
     Ok(WalStreamClient::new(source.access.authorize(channel)))
 }
 
+/// Asks for the stream.
+pub(super) async fn subscribe(
+    client: &mut WalStreamClient<Authorized>,
+    request: SubscribeRequest,
+) -> Result<Streaming<SubscribeResponse>, Unwell> {
+    let answer = timeout(SILENCE_MAX, client.subscribe(request)).await;
+    Ok(answer.map_err(|_| Unwell::Silent)?.map_err(Unwell::of_status)?.into_inner())
+}
+
 /// The thread that copies.
 pub(super) struct Link {
     thread: JoinHandle<Outcome>,
@@ -183,8 +192,7 @@ impl Copying {
         let mut client = connect(&self.source).await?;
         let from_lsn = self.copier.durable_lsn() + 1;
         let request = SubscribeRequest { from_lsn, follow: true, snapshot: false, copy: true };
-        let stream = client.subscribe(request).await.map_err(Unwell::of_status)?;
-        let mut stream: Streaming<SubscribeResponse> = stream.into_inner();
+        let mut stream = subscribe(&mut client, request).await?;
         let mut arriving = Arriving::default();
         loop {
             let message = timeout(SILENCE_MAX, stream.message()).await;

@@ -11,7 +11,7 @@ use crate::program::{Run, command, path_text};
 use crate::service::{CONFIG, Service};
 
 /// Commands that print no JSON value of their own.
-const WITHOUT_JSON: &[&str] = &["serve", "tui", "completions"];
+const WITHOUT_JSON: &[&str] = &["serve", "follow", "tui", "completions"];
 
 /// Commands that print what another one prints.
 const SAME: &[(&str, &str)] = &[
