@@ -33,9 +33,9 @@ Examples:
 
 On the screen, ? shows all commands and keys.";
 
-/// Show a service on the terminal: what is left, what happens, and commands to change it
+/// Show a service on the terminal, live, with commands to change it
 ///
-/// Without --attach the service runs within: it serves others as well, and ends when you quit, after
+/// What is left, how fast it goes, when it will be gone, and what just happened. Without --attach the service runs within: it serves others as well, and ends when you quit, after
 /// it has answered what it has.
 #[derive(Args, Debug, Default)]
 #[command(after_help = EXAMPLES)]
