@@ -1066,7 +1066,10 @@ pub mod reward_pool_client {
     ///  - ABORTED: `VERSION_MISMATCH`; read the state again, then decide again.
     ///  - FAILED_PRECONDITION: `POOL_PAUSED`, `POOL_CLOSED`, `INSUFFICIENT_STOCK`, `KEYS_OFF`,
     ///    `RETIRED_ITEM`, `QUANTITY_RANGE`, `QUANTITY_UNLIMITED`, `TOTAL_WEIGHT`, `FULL`.
-    ///  - RESOURCE_EXHAUSTED: `OVERLOADED`, `NO_SPACE`, with google.rpc.RetryInfo.
+    ///  - RESOURCE_EXHAUSTED: `OVERLOADED`, `NO_SPACE`, `QUOTA`, with google.rpc.RetryInfo.
+    ///  - UNAUTHENTICATED: `UNAUTHENTICATED`: no token or certificate, or one that is not known any more.
+    ///  - PERMISSION_DENIED: `PERMISSION_DENIED`: known, and this is not among what it may do.
+    ///  - UNIMPLEMENTED: `UNKNOWN_METHOD`.
     ///  - UNAVAILABLE: `STOPPING` (no effect), `OUTCOME_UNKNOWN`; `FOLLOWER` (no effect): this service keeps
     ///    a copy of another one, whose address stands under `leader` in the metadata of ErrorInfo. A follower
     ///    answers GetState, ListPools, WatchState and GetDraw, and says how old its answers are.
@@ -1390,7 +1393,10 @@ pub mod reward_pool_server {
     ///  - ABORTED: `VERSION_MISMATCH`; read the state again, then decide again.
     ///  - FAILED_PRECONDITION: `POOL_PAUSED`, `POOL_CLOSED`, `INSUFFICIENT_STOCK`, `KEYS_OFF`,
     ///    `RETIRED_ITEM`, `QUANTITY_RANGE`, `QUANTITY_UNLIMITED`, `TOTAL_WEIGHT`, `FULL`.
-    ///  - RESOURCE_EXHAUSTED: `OVERLOADED`, `NO_SPACE`, with google.rpc.RetryInfo.
+    ///  - RESOURCE_EXHAUSTED: `OVERLOADED`, `NO_SPACE`, `QUOTA`, with google.rpc.RetryInfo.
+    ///  - UNAUTHENTICATED: `UNAUTHENTICATED`: no token or certificate, or one that is not known any more.
+    ///  - PERMISSION_DENIED: `PERMISSION_DENIED`: known, and this is not among what it may do.
+    ///  - UNIMPLEMENTED: `UNKNOWN_METHOD`.
     ///  - UNAVAILABLE: `STOPPING` (no effect), `OUTCOME_UNKNOWN`; `FOLLOWER` (no effect): this service keeps
     ///    a copy of another one, whose address stands under `leader` in the metadata of ErrorInfo. A follower
     ///    answers GetState, ListPools, WatchState and GetDraw, and says how old its answers are.

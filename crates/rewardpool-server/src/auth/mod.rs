@@ -1,6 +1,6 @@
 //! Who asks, and whether they may.
 //!
-//! [`Guard`] stands before all services: it knows the caller by the token or the certificate
+//! The guard (`guard.rs`) stands before all services: it knows the caller by the token or the certificate
 //! (`registry.rs`), looks the method up in the one table (`permission.rs`), and puts a [`Caller`]
 //! beside the request. Services then ask the caller what only the message tells: whether the pool is
 //! theirs, and whether their quota (`quota.rs`) has room. Without a tokens file everybody may do

@@ -185,6 +185,11 @@ impl Address {
         self.access.read()
     }
 
+    /// The way there; an error when what is shown must not be sent in this way.
+    pub(crate) fn endpoint(&self, access: &Access) -> Result<Endpoint, Failure> {
+        access.endpoint(&self.url).map_err(|error| access_failure(&error))
+    }
+
     /// The same service, which has so long for an answer.
     pub(crate) fn with_timeout(self, timeout: Option<Duration>) -> Self {
         Self { timeout, ..self }
@@ -268,9 +273,8 @@ pub(crate) fn with_service<T>(
     })?;
     runtime.block_on(async {
         let (url, timeout) = (&address.url, address.timeout_or(DEFAULT_TIMEOUT));
-        let endpoint = access
-            .endpoint(url)
-            .map_err(|error| access_failure(&error))?
+        let endpoint = address
+            .endpoint(&access)?
             .connect_timeout(CONNECT_TIMEOUT_MAX.min(timeout))
             .timeout(timeout);
         let channel = endpoint.connect().await.map_err(|error| {

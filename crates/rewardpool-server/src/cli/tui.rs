@@ -33,9 +33,9 @@ Examples:
 
 On the screen, ? shows all commands and keys.";
 
-/// Show a service on the terminal: what is left, what happens, and commands to change it
+/// Show a service on the terminal, live, with commands to change it
 ///
-/// Without --attach the service runs within: it serves others as well, and ends when you quit, after
+/// What is left, how fast it goes, when it will be gone, and what just happened. Without --attach the service runs within: it serves others as well, and ends when you quit, after
 /// it has answered what it has.
 #[derive(Args, Debug, Default)]
 #[command(after_help = EXAMPLES)]
@@ -82,7 +82,10 @@ pub(crate) fn run(args: TuiArgs, global: &Global) -> Result<(), Failure> {
     rewardpool_tui::check().map_err(|error| no_terminal(&error))?;
     match args.attach {
         Some(Attached::Default) => attach(&global.addr, args.pool, args.service.config),
-        Some(Attached::At(address)) => attach(&address, args.pool, args.service.config),
+        Some(Attached::At(address)) => {
+            let address = address.with_access(global.access.clone());
+            attach(&address, args.pool, args.service.config)
+        }
         None if global.is_addr_given => {
             let what = "--addr names a service that runs, and `tui` starts its own";
             Err(Failure::usage(what, "write --attach to show the one that runs"))
@@ -93,10 +96,12 @@ pub(crate) fn run(args: TuiArgs, global: &Global) -> Result<(), Failure> {
 
 /// Shows a service that runs by itself.
 fn attach(address: &Address, pool: String, config: Option<PathBuf>) -> Result<(), Failure> {
-    let url = address.as_str().to_owned();
+    let (url, access) = (address.as_str().to_owned(), address.access()?);
+    // What cannot be right is told before the screen hides it.
+    drop(address.endpoint(&access)?);
     rewardpool_tui::run(Options {
         seat: Seat::Attached { url: url.clone() },
-        target: Target::Url(url),
+        target: Target::Url(url, access),
         pool,
         desk: desk(config)?,
         look: look(),

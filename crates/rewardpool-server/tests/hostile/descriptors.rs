@@ -57,6 +57,7 @@ fn few_open_files_are_enough() {
     });
     let diary = honest.end();
     assert_eq!(diary.failures, Vec::<String>::new());
+    assert_eq!(diary.refused, 0);
     assert!(!diary.latencies.is_empty());
     ground.end();
     trial.pass(1, u64::try_from(CONNECTIONS).unwrap());

@@ -10,6 +10,8 @@ use rewardpool_proto::v1::{DrawMode, DrawRequest, DrawResponse};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 use crate::service::{Service, Setup};
 
@@ -100,6 +102,8 @@ pub(crate) struct Diary {
     pub(crate) latencies: Vec<Duration>,
     /// What went wrong.
     pub(crate) failures: Vec<String>,
+    /// How often it was told to come back later. Nothing was done then.
+    pub(crate) refused: u64,
     answers: Vec<(String, DrawResponse)>,
 }
 
@@ -144,9 +148,15 @@ fn request(key: &str) -> DrawRequest {
     DrawRequest { pool, count, mode, idempotency_key: key.to_owned() }
 }
 
+fn is_overloaded(status: &Status) -> bool {
+    let reason = status.get_details_error_info().map(|info| info.reason);
+    status.code() == Code::ResourceExhausted && reason.as_deref() == Some("OVERLOADED")
+}
+
 async fn draw_until(address: SocketAddr, name: &str, stopped: &AtomicBool) -> Diary {
     let mut client = connect(address).await;
-    let mut diary = Diary { latencies: Vec::new(), failures: Vec::new(), answers: Vec::new() };
+    let mut diary =
+        Diary { latencies: Vec::new(), failures: Vec::new(), refused: 0, answers: Vec::new() };
     let mut serial = 0;
     while !stopped.load(Ordering::Relaxed) {
         serial += 1;
@@ -157,6 +167,7 @@ async fn draw_until(address: SocketAddr, name: &str, stopped: &AtomicBool) -> Di
                 diary.latencies.push(begun.elapsed());
                 diary.answers.push((key, answer.into_inner()));
             }
+            Err(status) if is_overloaded(&status) => diary.refused += 1,
             Err(status) => diary.failures.push(format!("{key}: {status:?}")),
         }
         tokio::time::sleep(PAUSE).await;

@@ -45,6 +45,7 @@ fn a_hundred_thousand_malformed_frames_are_survived() {
         diary.percentile(99)
     );
     assert_eq!(diary.failures, Vec::<String>::new());
+    assert_eq!(diary.refused, 0);
     assert!(left <= MEMORY_LEFT, "{left} KiB");
     ground.end();
     trial.pass(frames, frames);

@@ -6,11 +6,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use rewardpool_client::{Access, Authorized};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tonic::codegen::Service;
 use tonic::codegen::http::Uri;
-use tonic::transport::{Channel, Endpoint};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A silent connection is asked so often whether it is alive, and is given so long to say so.
@@ -24,33 +24,34 @@ pub type LocalConnector = mpsc::Sender<DuplexStream>;
 /// Where the service is.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// Behind this address.
-    Url(String),
+    /// Behind this address, reached in this way.
+    Url(String, Access),
     /// In this process.
     Local(LocalConnector),
 }
 
 impl Target {
     /// Connects. The error says why not.
-    pub(super) async fn connect(&self) -> Result<Channel, String> {
-        let url = match self {
-            Self::Url(url) => url.clone(),
+    pub(super) async fn connect(&self) -> Result<Authorized, String> {
+        let nothing = Access::default();
+        let (url, access) = match self {
+            Self::Url(url, access) => (&**url, access),
             // Names nothing, but a request has to have a host.
-            Self::Local(_) => "http://localhost".to_owned(),
+            Self::Local(_) => ("http://localhost", &nothing),
         };
-        let endpoint = Endpoint::from_shared(url).map_err(|error| chain(&error))?;
+        let endpoint = access.endpoint(url).map_err(|error| chain(&error))?;
         let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE)
             .keep_alive_while_idle(true);
         let connected = match self {
-            Self::Url(_) => endpoint.connect().await,
+            Self::Url(..) => endpoint.connect().await,
             Self::Local(connector) => {
                 endpoint.connect_with_connector(Pipe(connector.clone())).await
             }
         };
-        connected.map_err(|error| chain(&error))
+        connected.map(|channel| access.authorize(channel)).map_err(|error| chain(&error))
     }
 }
 

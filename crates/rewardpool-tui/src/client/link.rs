@@ -2,6 +2,7 @@
 //! question each second for what only some tabs show.
 use std::time::Duration;
 
+use rewardpool_client::Authorized;
 use rewardpool_proto::v1::pool_admin_client::PoolAdminClient;
 use rewardpool_proto::v1::reward_pool_client::RewardPoolClient;
 use rewardpool_proto::v1::{
@@ -10,7 +11,6 @@ use rewardpool_proto::v1::{
 use tokio::sync::{mpsc, watch};
 use tokio::time;
 use tokio_stream::StreamExt as _;
-use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use super::{ITEMS_OF_PAGE, Target, problem, translate};
@@ -39,7 +39,7 @@ const LINES_AT_ONCE: usize = 100;
 /// Connects, again and again, for as long as somebody looks.
 pub(super) async fn keep(
     target: Target,
-    connected: watch::Sender<Option<Channel>>,
+    connected: watch::Sender<Option<Authorized>>,
     wants: watch::Receiver<Wants>,
     events: mpsc::Sender<Event>,
 ) {
@@ -74,7 +74,7 @@ fn pause(tries: u32) -> Duration {
 
 /// What runs over one connection.
 struct Watching {
-    channel: Channel,
+    channel: Authorized,
     wants: watch::Receiver<Wants>,
     events: mpsc::Sender<Event>,
 }
@@ -83,7 +83,7 @@ impl Watching {
     /// Returns why the connection is of no use any more.
     async fn run(
         &self,
-        connected: &watch::Sender<Option<Channel>>,
+        connected: &watch::Sender<Option<Authorized>>,
         tries: &mut u32,
         last_line: &mut u64,
     ) -> String {
@@ -104,7 +104,7 @@ impl Watching {
     /// Shows the pool that is wanted. Returns why there is nothing to show any more.
     async fn watch_state(
         &self,
-        connected: &watch::Sender<Option<Channel>>,
+        connected: &watch::Sender<Option<Authorized>>,
         tries: &mut u32,
     ) -> String {
         let mut wants = self.wants.clone();

@@ -82,9 +82,11 @@ fn next_step(reason: &str, code: Code) -> &'static str {
         "NO_SPACE" => "nothing was changed; make room on the disk of the service",
         "STOPPING" => "nothing was changed; the service stops",
         _ if code == Code::Unimplemented => "the service is older than this program: update it",
-        _ if code == Code::PermissionDenied || code == Code::Unauthenticated => {
-            "ask whoever runs the service for the right to do it"
+        "QUOTA" => "nothing was changed; draw a little later, or fewer at once",
+        _ if code == Code::Unauthenticated => {
+            "leave, and come back with --token-file and a token that is good"
         }
+        _ if code == Code::PermissionDenied => "it takes a token that may do this",
         _ => "nothing was changed; `help` shows what a command takes",
     }
 }

@@ -68,6 +68,7 @@ struct Effect {
     median: Duration,
     p99: Duration,
     draws: usize,
+    refused: u64,
     memory: u64,
 }
 
@@ -110,7 +111,7 @@ fn judge(ground: &Ground, attack: &Attack, failures: &mut Vec<String>) -> usize 
             failures.push(format!("{}: takes {} KiB of memory", attack.name, effect.memory));
         }
         let is_median_fine = effect.median <= median * TIMES + MEDIAN_NOISE;
-        if is_median_fine && effect.p99 <= p99 * TIMES + NOISE {
+        if is_median_fine && effect.p99 <= p99 * TIMES + NOISE && effect.refused == 0 {
             break;
         }
         if attempt == TRIES {
@@ -150,6 +151,7 @@ fn under(ground: &Ground, attack: &Attack, failures: &mut Vec<String>) -> Effect
         median: diary.percentile(50),
         p99: diary.percentile(99),
         draws: diary.latencies.len(),
+        refused: diary.refused,
         memory: most.saturating_sub(before),
     }
 }

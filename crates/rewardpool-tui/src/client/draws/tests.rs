@@ -58,19 +58,19 @@ impl Written {
     }
 
     /// The answer to a request; an error breaks the stream.
-    fn answer(&mut self, request: DrawRequest) -> Result<DrawStreamResponse, Status> {
+    fn answer(&mut self, request: &DrawRequest) -> Result<DrawStreamResponse, Status> {
         let fate = self.fates.pop_front().unwrap_or(Fate::Drawn);
         self.sent.push(request.clone());
         let broken = || Status::unavailable("connection reset");
         let answer = match fate {
-            Fate::Drawn | Fate::Empty => Answer::Draw(self.draw(&request, fate == Fate::Empty)),
+            Fate::Drawn | Fate::Empty => Answer::Draw(self.draw(request, fate == Fate::Empty)),
             Fate::Refused(reason) => Answer::Refusal(DrawRefusal {
                 code: 9,
                 reason: reason.into(),
                 message: "no".into(),
             }),
             Fate::MadeAndBroken => {
-                self.draw(&request, false);
+                self.draw(request, false);
                 return Err(broken());
             }
             Fate::Broken => return Err(broken()),
@@ -97,7 +97,7 @@ impl RewardPool for Script {
         let (written, mut requests) = (self.0.clone(), request.into_inner());
         tokio::spawn(async move {
             while let Ok(Some(request)) = requests.message().await {
-                let answer = written.lock().unwrap().answer(request);
+                let answer = written.lock().unwrap().answer(&request);
                 let is_last = answer.is_err();
                 if sender.send(answer).await.is_err() || is_last {
                     return;
@@ -114,13 +114,11 @@ impl RewardPool for Script {
         let key = request.into_inner().idempotency_key;
         let mut written = self.0.lock().unwrap();
         written.asked.push(key.clone());
-        match written.made.get(&key) {
-            Some(draw) => Ok(Response::new(DrawResponse { replayed: true, ..draw.clone() })),
-            None => {
-                let details = ErrorDetails::with_error_info("UNKNOWN_KEY", "rewardpool", []);
-                Err(Status::with_error_details(Code::NotFound, "no such key", details))
-            }
+        if let Some(draw) = written.made.get(&key) {
+            return Ok(Response::new(DrawResponse { replayed: true, ..draw.clone() }));
         }
+        let details = ErrorDetails::with_error_info("UNKNOWN_KEY", "rewardpool", []);
+        Err(Status::with_error_details(Code::NotFound, "no such key", details))
     }
 
     async fn draw(&self, _: Request<DrawRequest>) -> Result<Response<DrawResponse>, Status> {
@@ -196,15 +194,17 @@ async fn run_until(count: u64, fates: &[Fate], cancel_at: u64) -> Run {
     let job = tokio::spawn(job.run(connection, events, cancelled));
     let mut progress = Vec::new();
     let report = loop {
-        match told.recv().await.expect("a job tells its end") {
-            Event::Reply(CommandId(3), Reply::Progress { drawn, .. }) => {
-                progress.push(drawn);
-                if drawn >= cancel_at {
-                    cancel.send_replace(true);
-                }
+        let event = told.recv().await.expect("a job tells its end");
+        let Event::Reply(CommandId(3), reply) = event else { panic!("{event:?}") };
+        if let Reply::Progress { drawn, .. } = reply {
+            progress.push(drawn);
+            if drawn >= cancel_at {
+                cancel.send_replace(true);
             }
-            Event::Reply(CommandId(3), Reply::Drawn(report)) => break *report,
-            other => panic!("{other:?}"),
+        } else if let Reply::Drawn(report) = reply {
+            break *report;
+        } else {
+            panic!("{reply:?}");
         }
     };
     job.await.unwrap();
