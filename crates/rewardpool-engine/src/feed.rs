@@ -113,7 +113,11 @@ impl FeedStanding {
                 last_lsn,
                 lag_records,
                 lag_bytes: behind.map(|(place, span)| left(place, span)).sum(),
-                lag: if is_fresh { Duration::ZERO } else { place.begun.elapsed() - fresh },
+                lag: if is_fresh {
+                    Duration::ZERO
+                } else {
+                    place.begun.elapsed().saturating_sub(fresh)
+                },
             }
         };
         feeds.into_iter().map(standing).collect()

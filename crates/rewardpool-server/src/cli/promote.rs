@@ -87,14 +87,14 @@ fn stopped(directory: &Path, config: Option<&Path>) -> Result<(u32, u64), Failur
         let what = format!("{}: there is no such directory", directory.display());
         return Err(Failure::new(exit::INPUT_OUTPUT, what, "name the directory of a follower"));
     }
-    let failed = |error: EngineError| match &error {
-        EngineError::NotFollower { .. } => {
+    let failed = |error: EngineError| {
+        if matches!(error, EngineError::NotFollower { .. }) {
             let what = format!("{}: {error}", directory.display());
             let hint = "`rewardpool follow` makes a follower; a directory without the file FOLLOWER \
                         leads already";
-            Failure::new(exit::CONFIG, what, hint)
+            return Failure::new(exit::CONFIG, what, hint);
         }
-        _ => Failure::directory(directory, &error),
+        Failure::directory(directory, &error)
     };
     let engine = Engine::take_over(&config).map_err(failed)?;
     let (epoch, lsn) = (engine.handle().epoch(), engine.recovery().last_lsn);

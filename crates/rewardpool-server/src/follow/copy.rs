@@ -71,7 +71,7 @@ async fn fetch(source: &Source) -> Result<Beginning, Unwell> {
     let (mut file, mut snapshot) = (Vec::new(), None);
     loop {
         let message = timeout(SILENCE_MAX, stream.message()).await.map_err(|_| Unwell::Silent)?;
-        let message = message.map_err(Unwell::of_status)?.ok_or(Unwell::Ended)?;
+        let message = message.map_err(|status| Unwell::of_status(&status))?.ok_or(Unwell::Ended)?;
         match (message.part, snapshot.take()) {
             (Some(Part::Snapshot(part)), None) => {
                 file.extend_from_slice(&part.data);

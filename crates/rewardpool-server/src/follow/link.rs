@@ -71,7 +71,7 @@ impl fmt::Display for Unwell {
 }
 
 impl Unwell {
-    pub(super) fn of_status(status: Status) -> Self {
+    pub(super) fn of_status(status: &Status) -> Self {
         let message = status.message().replace(char::is_control, " ");
         // Damage on the way makes any code; only what the leader says itself has a reason.
         let details = status.get_details_error_info().filter(|info| info.domain == DOMAIN);
@@ -102,7 +102,10 @@ pub(super) async fn subscribe(
     request: SubscribeRequest,
 ) -> Result<Streaming<SubscribeResponse>, Unwell> {
     let answer = timeout(SILENCE_MAX, client.subscribe(request)).await;
-    Ok(answer.map_err(|_| Unwell::Silent)?.map_err(Unwell::of_status)?.into_inner())
+    Ok(answer
+        .map_err(|_| Unwell::Silent)?
+        .map_err(|status| Unwell::of_status(&status))?
+        .into_inner())
 }
 
 /// The thread that copies.
@@ -196,7 +199,9 @@ impl Copying {
         let mut arriving = Arriving::default();
         loop {
             let message = timeout(SILENCE_MAX, stream.message()).await;
-            let message = message.map_err(|_| Unwell::Silent)?.map_err(Unwell::of_status)?;
+            let message = message
+                .map_err(|_| Unwell::Silent)?
+                .map_err(|status| Unwell::of_status(&status))?;
             let SubscribeResponse { part, durable_lsn } = message.ok_or(Unwell::Ended)?;
             self.copier.check(self.way).map_err(of_refusal)?;
             if let Some(part) = part {

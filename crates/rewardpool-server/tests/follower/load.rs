@@ -50,7 +50,8 @@ impl Load {
             });
         };
         // A channel belongs to the runtime that it is first used on.
-        let thread = Some(thread::spawn(draw));
+        let thread = thread::Builder::new().name("load".to_owned()).spawn(draw);
+        let thread = Some(thread.unwrap());
         Self { shared, thread }
     }
 
@@ -80,7 +81,7 @@ async fn draw_until_over(channel: Channel, prefix: String, shared: Arc<Shared>) 
     while !shared.is_over.load(Ordering::Relaxed) {
         number += 1;
         let key = format!("{prefix}-{number}");
-        let count = 1 + i32::try_from(number % 3).unwrap();
+        let count = 1 + number % 3;
         let request = DrawRequest { count, idempotency_key: key.clone(), ..DrawRequest::default() };
         match client.draw(request).await {
             Ok(drawn) => {

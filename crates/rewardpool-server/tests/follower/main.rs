@@ -1,7 +1,6 @@
 //! Tests of the real binary as leaders and followers: what a follower answers and refuses, that it has
 //! the leader's log byte by byte whatever happens to either, and that it can take over.
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
-#![expect(clippy::print_stdout, reason = "a test tells how much it tried, and how to repeat it")]
 
 mod answers;
 mod full_disk;

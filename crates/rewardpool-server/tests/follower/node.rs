@@ -16,7 +16,7 @@ use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 /// Longer than anything here takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 const CONFIG: &str = "
 pool:

@@ -41,7 +41,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, shared) = (listener.local_addr().unwrap(), Arc::new(Shared::default()));
         let serving = Arc::clone(&shared);
-        thread::spawn(move || {
+        on_thread(move || {
             for client in listener.incoming() {
                 if serving.is_over.load(Ordering::Relaxed) {
                     return;
@@ -51,9 +51,9 @@ impl Proxy {
                 };
                 let number = serving.connections.fetch_add(1, Ordering::Relaxed);
                 let (up, down) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-                thread::spawn(move || pass(up, server, |_, _| {}));
+                on_thread(move || pass(up, server, |_, _| {}));
                 let noise = Arc::clone(&serving);
-                thread::spawn(move || {
+                on_thread(move || {
                     let mut damage = Damage { at: FIRST_BYTES + number * 977 % 6000, noise };
                     pass(down, client, |bytes, passed| damage.flip(bytes, passed));
                 });
@@ -91,6 +91,11 @@ impl Damage {
             self.noise.flips.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// It ends with its connection.
+fn on_thread(work: impl FnOnce() + Send + 'static) {
+    drop(thread::Builder::new().name("proxy".to_owned()).spawn(work).unwrap());
 }
 
 fn pass(mut from: TcpStream, mut to: TcpStream, mut change: impl FnMut(&mut [u8], u64)) {
