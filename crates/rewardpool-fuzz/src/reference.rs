@@ -10,6 +10,7 @@ const TRAILER: u8 = 0xA5;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Start {
     pub(crate) format: u8,
+    pub(crate) epoch: u32,
     pub(crate) salt: u64,
     pub(crate) first_lsn: u64,
     pub(crate) previous: u32,
@@ -67,6 +68,7 @@ fn continues(sector: &[u8], start: &Start, last_lsn: u64, chain: u32) -> bool {
         && count != 0
         && first.checked_add(count.into()).is_some()
         && sector[60] == start.format
+        && short(sector, 56) >= start.epoch
         && long(sector, 32) < first
 }
 

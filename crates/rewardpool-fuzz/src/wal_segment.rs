@@ -59,6 +59,7 @@ pub fn wal_segment(data: &[u8]) {
     file[SECTOR..SECTOR + content.len()].copy_from_slice(content);
     let start = Start {
         format,
+        epoch: u32::from_le_bytes(file[20..24].try_into().expect("the range has 4 bytes")),
         salt: u64::from_le_bytes(file[48..56].try_into().expect("the range has 8 bytes")),
         first_lsn: 1,
         previous: 0,
