@@ -129,7 +129,7 @@ impl AccessArgs {
     }
 }
 
-fn access_failure(error: &AccessError) -> Failure {
+pub(super) fn access_failure(error: &AccessError) -> Failure {
     let (code, hint) = match error {
         AccessError::Read { .. } => (exit::INPUT_OUTPUT, "check that you may read the file"),
         AccessError::Token { .. } => (exit::USAGE, "`rewardpool token new` makes a token"),

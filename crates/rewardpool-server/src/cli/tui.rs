@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use super::failure::exit;
 use super::serve::{ServiceArgs, begin, effective_config, failure};
-use super::service::Address;
+use super::service::{Address, access_failure};
 use super::{Failure, Global};
 
 const EXAMPLES: &str = "\
@@ -29,7 +29,8 @@ Examples:
   rewardpool tui                                   A sample pool in ./rewardpool-data
   rewardpool tui --config rewardpool.yaml          The service of this file, as `serve` runs it
   rewardpool tui --attach                          A service that runs here already
-  rewardpool tui --attach http://host:50051 --pool summer
+  rewardpool tui --attach http://127.0.0.1:50052 --pool summer
+  rewardpool tui --attach https://host:50051 --token-file ~/.rewardpool-token
 
 On the screen, ? shows all commands and keys.";
 
@@ -82,7 +83,10 @@ pub(crate) fn run(args: TuiArgs, global: &Global) -> Result<(), Failure> {
     rewardpool_tui::check().map_err(|error| no_terminal(&error))?;
     match args.attach {
         Some(Attached::Default) => attach(&global.addr, args.pool, args.service.config),
-        Some(Attached::At(address)) => attach(&address, args.pool, args.service.config),
+        Some(Attached::At(address)) => {
+            let address = address.with_access(global.access.clone());
+            attach(&address, args.pool, args.service.config)
+        }
         None if global.is_addr_given => {
             let what = "--addr names a service that runs, and `tui` starts its own";
             Err(Failure::usage(what, "write --attach to show the one that runs"))
@@ -93,10 +97,13 @@ pub(crate) fn run(args: TuiArgs, global: &Global) -> Result<(), Failure> {
 
 /// Shows a service that runs by itself.
 fn attach(address: &Address, pool: String, config: Option<PathBuf>) -> Result<(), Failure> {
+    let access = Box::new(address.access()?);
     let url = address.as_str().to_owned();
+    // What is wrong with the address or the certificates is told before the screen is taken.
+    access.endpoint(&url).map_err(|error| access_failure(&error))?;
     rewardpool_tui::run(Options {
         seat: Seat::Attached { url: url.clone() },
-        target: Target::Url(url),
+        target: Target::Url { url, access },
         pool,
         desk: desk(config)?,
         look: look(),

@@ -172,9 +172,8 @@ impl Terminal {
         let (_, code) = screen.rsplit_once("code=").unwrap();
         let code = code.split_whitespace().next().unwrap().parse().unwrap();
         assert!(!screen.contains("1 Pool"), "the screen of the program is left behind:\n{screen}");
-        self.shell("echo back-$((40 + 2)); stty -a");
+        self.shell("stty -a; echo back-$((40 + 2))");
         let screen = self.wait_text("back-42");
-        let screen = if screen.contains(" echo ") { screen } else { self.wait_text(" echo ") };
         assert!(screen.contains("echo back-$((40"), "keys are not echoed:\n{screen}");
         assert!(screen.contains(" icanon "), "lines are not edited:\n{screen}");
         let modes = self.tmux(&[

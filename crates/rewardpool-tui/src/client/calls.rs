@@ -1,6 +1,7 @@
 //! The calls of commands, draws apart.
 use std::time::Duration;
 
+use rewardpool_client::Authorized;
 use rewardpool_proto::v1::pool_admin_client::PoolAdminClient;
 use rewardpool_proto::v1::reward_pool_client::RewardPoolClient;
 use rewardpool_proto::v1::update_item_request::Quantity;
@@ -10,7 +11,6 @@ use rewardpool_proto::v1::{
     UpdateItemRequest,
 };
 use tokio::time;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::{Desk, problem, translate};
@@ -30,7 +30,7 @@ const READS_MAX: usize = 5;
 const REASON: &str = "terminal";
 
 /// Makes a call and puts what came of it into words.
-pub(super) async fn make(channel: Option<Channel>, call: Call, desk: &Desk) -> Reply {
+pub(super) async fn make(channel: Option<Authorized>, call: Call, desk: &Desk) -> Reply {
     let Some(channel) = channel else {
         let what = "the service does not answer, nothing was sent";
         return Reply::Failed(Problem::new(what, "try again when it is back"));
@@ -60,8 +60,8 @@ impl From<Status> for Failed {
 }
 
 struct Service<'a> {
-    players: RewardPoolClient<Channel>,
-    admin: PoolAdminClient<Channel>,
+    players: RewardPoolClient<Authorized>,
+    admin: PoolAdminClient<Authorized>,
     desk: &'a Desk,
 }
 

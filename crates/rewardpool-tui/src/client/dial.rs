@@ -6,11 +6,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use rewardpool_client::{Access, Authorized};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use tonic::codegen::Service;
 use tonic::codegen::http::Uri;
-use tonic::transport::{Channel, Endpoint};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A silent connection is asked so often whether it is alive, and is given so long to say so.
@@ -24,33 +24,64 @@ pub type LocalConnector = mpsc::Sender<DuplexStream>;
 /// Where the service is.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// Behind this address.
-    Url(String),
+    /// Behind an address.
+    Url {
+        /// With its scheme and port.
+        url: String,
+        /// What is shown to the service, and who it must be.
+        access: Box<Access>,
+    },
     /// In this process.
     Local(LocalConnector),
 }
 
 impl Target {
+    /// What may help when there is no connection for this reason.
+    pub(super) fn way_out(&self, reason: &str) -> &'static str {
+        match self {
+            Self::Url { url, .. } => way_out(url, reason),
+            Self::Local(_) => "quit, and start again",
+        }
+    }
+
     /// Connects. The error says why not.
-    pub(super) async fn connect(&self) -> Result<Channel, String> {
-        let url = match self {
-            Self::Url(url) => url.clone(),
+    pub(super) async fn connect(&self) -> Result<Authorized, String> {
+        let nothing = Access::default();
+        let (url, access) = match self {
+            Self::Url { url, access } => (url.as_str(), &**access),
             // Names nothing, but a request has to have a host.
-            Self::Local(_) => "http://localhost".to_owned(),
+            Self::Local(_) => ("http://localhost", &nothing),
         };
-        let endpoint = Endpoint::from_shared(url).map_err(|error| chain(&error))?;
+        let endpoint = access.endpoint(url).map_err(|error| chain(&error))?;
         let endpoint = endpoint
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE)
             .keep_alive_while_idle(true);
         let connected = match self {
-            Self::Url(_) => endpoint.connect().await,
+            Self::Url { .. } => endpoint.connect().await,
             Self::Local(connector) => {
                 endpoint.connect_with_connector(Pipe(connector.clone())).await
             }
         };
-        connected.map_err(|error| chain(&error))
+        connected.map(|channel| access.authorize(channel)).map_err(|error| chain(&error))
+    }
+}
+
+/// What may help when a connection could not be made, or did not last.
+fn way_out(url: &str, reason: &str) -> &'static str {
+    let is_encrypted = url.starts_with("https://");
+    let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    if is_encrypted && has(&["CertificateRequired"]) {
+        "start again with --client-certificate FILE and --client-key FILE"
+    } else if is_encrypted && has(&["certificate", "UnknownCA"]) {
+        "--ca-file FILE names the authority of the service's certificate"
+    } else if is_encrypted && has(&["InvalidContentType"]) {
+        "this service has no TLS: write http://"
+    } else if !is_encrypted && has(&["http2 error", "frame with invalid size"]) {
+        "this may be no rewardpool, or one with TLS: write https://"
+    } else {
+        "it is tried again and again; `rewardpool serve` starts one"
     }
 }
 

@@ -10,13 +10,13 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use rewardpool_client::Authorized;
 use rewardpool_proto::v1::draw_stream_response::Answer;
 use rewardpool_proto::v1::reward_pool_client::RewardPoolClient;
 use rewardpool_proto::v1::{DrawRefusal, DrawRequest, DrawResponse, GetDrawRequest};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{self, Instant};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use super::{Connection, problem};
@@ -114,7 +114,7 @@ struct Draws {
 }
 
 impl Draws {
-    async fn make(&mut self, channel: Option<Channel>, connection: &Connection) -> DrawEnd {
+    async fn make(&mut self, channel: Option<Authorized>, connection: &Connection) -> DrawEnd {
         let Some(channel) = channel else {
             let what = "the service does not answer, nothing was sent";
             return DrawEnd::Refused(Problem::new(what, "try again when it is back"));
@@ -137,7 +137,7 @@ impl Draws {
     }
 
     /// Sends requests over one stream and counts the answers.
-    async fn stream(&mut self, channel: Channel) -> Ended {
+    async fn stream(&mut self, channel: Authorized) -> Ended {
         let (requests, sent) = mpsc::channel(IN_FLIGHT);
         // The first request goes before the stream is opened: some servers wait for it.
         self.fill(&requests);
@@ -364,6 +364,6 @@ fn nothing_left(left: u64) -> Problem {
 }
 
 /// The connection, as soon as there is one. `None` when there will be none.
-async fn connected(connection: &mut Connection) -> Option<Channel> {
+async fn connected(connection: &mut Connection) -> Option<Authorized> {
     connection.wait_for(Option::is_some).await.ok().and_then(|channel| channel.clone())
 }

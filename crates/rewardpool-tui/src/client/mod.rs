@@ -9,8 +9,8 @@ mod translate;
 
 use std::sync::Arc;
 
+use rewardpool_client::Authorized;
 use tokio::sync::{mpsc, watch};
-use tonic::transport::Channel;
 
 use crate::catalogue::Compare;
 use crate::effect::{Call, Wants};
@@ -24,7 +24,7 @@ pub const ITEMS_OF_PAGE: u64 = 500;
 pub(crate) const EVENTS_MAX: usize = 256;
 
 /// The connection at present. `None` while there is none.
-type Connection = watch::Receiver<Option<Channel>>;
+type Connection = watch::Receiver<Option<Authorized>>;
 
 /// What calls need besides the connection.
 pub struct Desk {

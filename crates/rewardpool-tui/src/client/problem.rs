@@ -56,6 +56,8 @@ pub(super) fn of_reason(reason: &str, code: Code, message: &str) -> Problem {
         // Which version it has says nothing to somebody who looks at the screen.
         "VERSION_MISMATCH" => "somebody changed the catalogue since you saw it".to_owned(),
         "UNKNOWN_POOL" => "there is no such pool".to_owned(),
+        // How a token travels is nothing for somebody at a terminal.
+        "UNAUTHENTICATED" => "the service wants a valid token".to_owned(),
         _ => printable(message),
     };
     Problem::new(what, next_step(reason, code))
@@ -81,9 +83,15 @@ fn next_step(reason: &str, code: Code) -> &'static str {
         "OVERLOADED" => "nothing was changed; try again a little later",
         "NO_SPACE" => "nothing was changed; make room on the disk of the service",
         "STOPPING" => "nothing was changed; the service stops",
-        _ if code == Code::Unimplemented => "the service is older than this program: update it",
-        _ if code == Code::PermissionDenied || code == Code::Unauthenticated => {
-            "ask whoever runs the service for the right to do it"
+        "QUOTA" => "nothing was changed; try again a little later, with fewer draws",
+        _ if code == Code::Unimplemented => {
+            "the service is older than this program, or has another address for administrators"
+        }
+        _ if code == Code::Unauthenticated => {
+            "quit, and start again with --token-file FILE or REWARDPOOL_TOKEN"
+        }
+        _ if code == Code::PermissionDenied => {
+            "nothing was changed; start again with a token that may do it"
         }
         _ => "nothing was changed; `help` shows what a command takes",
     }

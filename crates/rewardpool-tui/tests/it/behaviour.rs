@@ -66,7 +66,7 @@ fn every_command_becomes_its_call() {
 #[test]
 fn nothing_is_sent_while_the_service_is_gone() {
     let mut scene = scene();
-    scene.event(Event::Link(Link::Down { reason: "refused".into(), tries: 1 }));
+    scene.event(Event::Link(Link::Down { problem: Problem::new("refused", "wait"), tries: 1 }));
     scene.effects.clear();
     for line in ["d 5", "u gold +5", "p", "s"] {
         scene.enter(line);
@@ -260,7 +260,7 @@ fn leaving_an_attached_service_leaves_it_alone_and_an_embedded_one_drains() {
         scene.keys([Key::Char('d'), Key::Enter, Key::Ctrl('c'), Key::Ctrl('c')]);
         scene.event(Event::Stop(Stop::Signal));
         assert_eq!(scene.effects, [Effect::Drain]);
-        let gone = Link::Down { reason: "it stops".into(), tries: 1 };
+        let gone = Link::Down { problem: Problem::new("it stops", "wait"), tries: 1 };
         scene.event(Event::Link(gone));
         hides(&scene, "reconnecting");
         scene.event(Event::ServiceEnded);
