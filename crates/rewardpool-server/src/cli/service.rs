@@ -129,7 +129,7 @@ impl AccessArgs {
     }
 }
 
-pub(super) fn access_failure(error: &AccessError) -> Failure {
+fn access_failure(error: &AccessError) -> Failure {
     let (code, hint) = match error {
         AccessError::Read { .. } => (exit::INPUT_OUTPUT, "check that you may read the file"),
         AccessError::Token { .. } => (exit::USAGE, "`rewardpool token new` makes a token"),
@@ -183,6 +183,11 @@ impl Address {
     /// What is shown to the service.
     pub(crate) fn access(&self) -> Result<Access, Failure> {
         self.access.read()
+    }
+
+    /// The way there; an error when what is shown must not be sent in this way.
+    pub(crate) fn endpoint(&self, access: &Access) -> Result<Endpoint, Failure> {
+        access.endpoint(&self.url).map_err(|error| access_failure(&error))
     }
 
     /// The same service, which has so long for an answer.
@@ -268,9 +273,8 @@ pub(crate) fn with_service<T>(
     })?;
     runtime.block_on(async {
         let (url, timeout) = (&address.url, address.timeout_or(DEFAULT_TIMEOUT));
-        let endpoint = access
-            .endpoint(url)
-            .map_err(|error| access_failure(&error))?
+        let endpoint = address
+            .endpoint(&access)?
             .connect_timeout(CONNECT_TIMEOUT_MAX.min(timeout))
             .timeout(timeout);
         let channel = endpoint.connect().await.map_err(|error| {

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use super::failure::exit;
 use super::serve::{ServiceArgs, begin, effective_config, failure};
-use super::service::{Address, access_failure};
+use super::service::Address;
 use super::{Failure, Global};
 
 const EXAMPLES: &str = "\
@@ -97,13 +97,12 @@ pub(crate) fn run(args: TuiArgs, global: &Global) -> Result<(), Failure> {
 
 /// Shows a service that runs by itself.
 fn attach(address: &Address, pool: String, config: Option<PathBuf>) -> Result<(), Failure> {
-    let access = Box::new(address.access()?);
-    let url = address.as_str().to_owned();
-    // What is wrong with the address or the certificates is told before the screen is taken.
-    access.endpoint(&url).map_err(|error| access_failure(&error))?;
+    let (url, access) = (address.as_str().to_owned(), address.access()?);
+    // What cannot be right is told before the screen hides it.
+    drop(address.endpoint(&access)?);
     rewardpool_tui::run(Options {
         seat: Seat::Attached { url: url.clone() },
-        target: Target::Url { url, access },
+        target: Target::Url(url, access),
         pool,
         desk: desk(config)?,
         look: look(),

@@ -19,6 +19,7 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use crate::auth::Peer;
+use crate::convert::code_name;
 
 /// The header with the id of a call.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -130,7 +131,11 @@ impl Calls {
             // Read after the calls that ended, so that the difference is none below zero.
             let begun = counts.begun.load(Ordering::Relaxed);
             let in_flight = begun.saturating_sub(ended.iter().sum());
-            let ended = (0..).map(code_name).zip(ended).filter(|(_, count)| *count > 0).collect();
+            let ended = (0..)
+                .map(|code| code_name(Code::from_i32(code)))
+                .zip(ended)
+                .filter(|(_, count)| *count > 0)
+                .collect();
             let Method { service, name, .. } = *method;
             (begun > 0).then_some(CallCounts { service, method: name, ended, in_flight })
         })
@@ -342,29 +347,6 @@ impl<B: Body> Body for CountedBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// The name of a status, as gRPC writes it.
-fn code_name(code: i32) -> &'static str {
-    match Code::from_i32(code) {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 

@@ -7,6 +7,7 @@ mod commands;
 mod cost;
 mod embedded;
 mod pictures;
+mod protected;
 mod refused;
 mod screen;
 mod service;

@@ -24,13 +24,8 @@ pub type LocalConnector = mpsc::Sender<DuplexStream>;
 /// Where the service is.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// Behind an address.
-    Url {
-        /// With its scheme and port.
-        url: String,
-        /// What is shown to the service, and who it must be.
-        access: Box<Access>,
-    },
+    /// Behind this address, reached in this way.
+    Url(String, Access),
     /// In this process.
     Local(LocalConnector),
 }
@@ -39,7 +34,7 @@ impl Target {
     /// What may help when there is no connection for this reason.
     pub(super) fn way_out(&self, reason: &str) -> &'static str {
         match self {
-            Self::Url { url, .. } => way_out(url, reason),
+            Self::Url(url, _) => way_out(url, reason),
             Self::Local(_) => "quit, and start again",
         }
     }
@@ -48,7 +43,7 @@ impl Target {
     pub(super) async fn connect(&self) -> Result<Authorized, String> {
         let nothing = Access::default();
         let (url, access) = match self {
-            Self::Url { url, access } => (url.as_str(), &**access),
+            Self::Url(url, access) => (&**url, access),
             // Names nothing, but a request has to have a host.
             Self::Local(_) => ("http://localhost", &nothing),
         };
@@ -59,7 +54,7 @@ impl Target {
             .keep_alive_timeout(KEEPALIVE)
             .keep_alive_while_idle(true);
         let connected = match self {
-            Self::Url { .. } => endpoint.connect().await,
+            Self::Url(..) => endpoint.connect().await,
             Self::Local(connector) => {
                 endpoint.connect_with_connector(Pipe(connector.clone())).await
             }

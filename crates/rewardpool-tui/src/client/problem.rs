@@ -83,16 +83,14 @@ fn next_step(reason: &str, code: Code) -> &'static str {
         "OVERLOADED" => "nothing was changed; try again a little later",
         "NO_SPACE" => "nothing was changed; make room on the disk of the service",
         "STOPPING" => "nothing was changed; the service stops",
-        "QUOTA" => "nothing was changed; try again a little later, with fewer draws",
+        "QUOTA" => "nothing was changed; draw a little later, or fewer at once",
         _ if code == Code::Unimplemented => {
             "the service is older than this program, or has another address for administrators"
         }
         _ if code == Code::Unauthenticated => {
             "quit, and start again with --token-file FILE or REWARDPOOL_TOKEN"
         }
-        _ if code == Code::PermissionDenied => {
-            "nothing was changed; start again with a token that may do it"
-        }
+        _ if code == Code::PermissionDenied => "it takes a token that may do this",
         _ => "nothing was changed; `help` shows what a command takes",
     }
 }
