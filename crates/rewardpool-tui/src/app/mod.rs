@@ -8,6 +8,7 @@ mod keys;
 mod lists;
 mod mouse;
 mod reading;
+mod scrolling;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem;

@@ -105,8 +105,8 @@ fn history_line<'a>(
         Tone::Bad => look.bad(),
         Tone::Quiet => QUIET,
     };
-    let indent = if line.tone == Tone::Command { 0 } else { INDENT };
-    let parts = broken(&line.text, columns.saturating_sub(1 + indent), HANGING);
+    let indent = indent(line);
+    let parts = broken(&line.text, history_columns(line, columns), HANGING);
     let shape = |(place, part): (usize, &'a str)| {
         let indent = 1 + indent + if place > 0 { HANGING } else { 0 };
         let mut spans = vec![Span::raw(" ".repeat(indent))];
@@ -153,8 +153,27 @@ fn log_line<'a>(
     parts.into_iter().enumerate().map(shape).collect()
 }
 
+/// Columns of a line of the history, behind its indent.
+fn history_columns(line: &Line, columns: usize) -> usize {
+    columns.saturating_sub(1 + indent(line))
+}
+
+fn indent(line: &Line) -> usize {
+    if line.tone == Tone::Command { 0 } else { INDENT }
+}
+
+/// The rows that a line of the history takes.
+pub(crate) fn history_rows(line: &Line, area: Rect) -> usize {
+    broken(&line.text, history_columns(line, usize::from(area.width)), HANGING).len()
+}
+
+/// The rows that a message of the service takes.
+pub(crate) fn log_rows(line: &LogLine, area: Rect) -> usize {
+    broken(&line.text, usize::from(area.width).saturating_sub(1), HANGING).len()
+}
+
 /// Breaks a text where it is too long, at a space when there is one. The rest has less room.
-fn broken(text: &str, columns: usize, hanging: usize) -> Vec<&str> {
+pub(super) fn broken(text: &str, columns: usize, hanging: usize) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut rest, mut room) = (text, columns);
     while let Some(end) = overflow(rest, room.max(1)) {

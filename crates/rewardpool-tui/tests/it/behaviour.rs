@@ -80,6 +80,30 @@ fn nothing_is_sent_while_the_service_is_gone() {
     assert_eq!(calls(&mut scene).len(), 1);
 }
 
+/// Lines that take several rows must not push the oldest ones out of reach, nor be passed over.
+#[test]
+fn every_line_can_be_scrolled_to_whatever_its_length() {
+    let mut scene = scene();
+    for number in 0..40 {
+        let rest = "and more ".repeat(number * 7 % 31);
+        scene.event(Event::Note(format!("note {number}: {rest}")));
+    }
+    scene.keys([Key::Tab, Key::Tab, Key::Home]);
+    shows(&scene, "note 0:");
+    let note = |number: usize| format!("note {number}:");
+    for (key, turns) in [(Key::PageDown, 40), (Key::PageUp, 40), (Key::Down, 60), (Key::Up, 60)] {
+        let mut seen: Vec<usize> = Vec::new();
+        for _ in 0..turns {
+            let screen = scene.screen();
+            seen.extend((0..40).filter(|number| screen.contains(&note(*number))));
+            scene.keys([key]);
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 40, "{key:?} shows only {seen:?}");
+    }
+}
+
 #[test]
 fn only_one_draw_runs_at_a_time_and_it_can_be_cancelled() {
     let mut scene = scene();
