@@ -31,11 +31,20 @@ pub enum Target {
 }
 
 impl Target {
-    /// What may help when there is no connection for this reason.
-    pub(super) fn way_out(&self, reason: &str) -> &'static str {
-        match self {
-            Self::Url(url, _) => way_out(url, reason),
-            Self::Local(_) => "quit, and start again",
+    /// What may help when there is no connection for this reason. One that is `mute` was made, and
+    /// broke before anything was answered.
+    pub(super) fn way_out(&self, reason: &str, is_mute: bool) -> &'static str {
+        let Self::Url(url, _) = self else { return "quit, and start again" };
+        if is_mute && url.starts_with("https://") {
+            "it may want --client-certificate FILE and --client-key FILE"
+        } else if is_mute {
+            "it may be no rewardpool, or want https:// before its address"
+        } else if reason.contains("InvalidContentType") {
+            "it has no TLS: write http:// before its address"
+        } else if reason.contains("certificate") {
+            "--ca-file FILE names the authority of its certificate"
+        } else {
+            "`rewardpool serve` starts one; this tries again and again"
         }
     }
 
@@ -60,23 +69,6 @@ impl Target {
             }
         };
         connected.map(|channel| access.authorize(channel)).map_err(|error| chain(&error))
-    }
-}
-
-/// What may help when a connection could not be made, or did not last.
-fn way_out(url: &str, reason: &str) -> &'static str {
-    let is_encrypted = url.starts_with("https://");
-    let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    if is_encrypted && has(&["CertificateRequired"]) {
-        "start again with --client-certificate FILE and --client-key FILE"
-    } else if is_encrypted && has(&["certificate", "UnknownCA"]) {
-        "--ca-file FILE names the authority of the service's certificate"
-    } else if is_encrypted && has(&["InvalidContentType"]) {
-        "this service has no TLS: write http://"
-    } else if !is_encrypted && has(&["http2 error", "frame with invalid size"]) {
-        "this may be no rewardpool, or one with TLS: write https://"
-    } else {
-        "it is tried again and again; `rewardpool serve` starts one"
     }
 }
 

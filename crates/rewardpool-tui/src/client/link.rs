@@ -49,16 +49,17 @@ pub(super) async fn keep(
     let mut last_line = 0;
     let mut tries = 0_u32;
     loop {
-        let reason = match target.connect().await {
-            Err(reason) => reason,
+        let (reason, is_mute) = match target.connect().await {
+            Err(reason) => (reason, false),
             Ok(channel) => {
                 let watching = Watching { channel, wants: wants.clone(), events: events.clone() };
-                Box::pin(watching.run(&connected, &mut tries, &mut last_line)).await
+                let run = watching.run(&connected, &mut tries, &mut last_line);
+                (Box::pin(run).await, connected.borrow().is_none())
             }
         };
         connected.send_replace(None);
         tries += 1;
-        let problem = Problem { next: target.way_out(&reason).to_owned(), what: reason };
+        let problem = Problem { next: target.way_out(&reason, is_mute).to_owned(), what: reason };
         if events.send(Event::Link(Link::Down { problem, tries })).await.is_err() {
             return;
         }

@@ -5,6 +5,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+use super::texts::broken;
 use crate::app::{Find, Pane};
 use crate::event::Problem;
 use crate::look::{CHOSEN, Look, QUIET, STRONG};
@@ -71,8 +72,11 @@ impl<'a, 'b> Painter<'a, 'b> {
             return self.line(area, 0, Line::styled("  waiting for the service", QUIET));
         };
         let style = self.look.warning();
-        self.line(area, 0, Line::styled(format!("  not shown: {what}"), style));
-        self.line(area, 1, Line::styled(format!("  {next}"), QUIET));
+        let text = format!("not shown: {what}; {next}");
+        let columns = usize::from(area.width).saturating_sub(3);
+        for (row, part) in broken(&text, columns, 0).into_iter().enumerate() {
+            self.line(area, row, Line::styled(format!("  {part}"), style));
+        }
     }
 
     /// Clears a part, to draw over it.

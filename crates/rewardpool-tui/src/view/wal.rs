@@ -16,7 +16,7 @@ pub(super) fn draw(painter: &mut Painter<'_, '_>, areas: Areas, app: &App) {
     let look = painter.look;
     let Some(status) = &app.status else {
         painter.title(areas.main, "Write-ahead log", "", app.focus == Some(Pane::Main));
-        let rows = Rect { y: areas.main.y + 1, height: 2, ..areas.main };
+        let rows = Rect { y: areas.main.y + 1, height: areas.main.height - 1, ..areas.main };
         painter.waiting(rows, app.no_status.as_ref());
         return;
     };
