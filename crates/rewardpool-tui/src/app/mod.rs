@@ -23,7 +23,7 @@ use crate::effect::{Effect, Page, Wants};
 use crate::event::{CommandId, Event, Link, Problem, Stop};
 use crate::forecast::{Forecast, Pace, forecasts};
 use crate::layout::Areas;
-use crate::model::{Activity, Item, LogLine, PoolState, Pools, ServiceStatus};
+use crate::model::{Activity, Item, LogLine, PoolState, Pools, ServiceStatus, Units};
 use crate::moment::Moment;
 use crate::recall::Recall;
 
@@ -168,9 +168,23 @@ pub struct RunningDraw {
     pub is_cancelled: bool,
     /// What is being waited for, when it is not draws.
     pub note: Option<String>,
-    /// Weights when it began, to compare with, and their sum.
-    odds: Vec<(String, u64)>,
+    /// How it was when it began, to compare with, and the sum of the weights.
+    chances: Vec<Chance>,
     total_weight: u64,
+}
+
+/// An item when draws began.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Chance {
+    item: String,
+    weight: u64,
+    left: Units,
+}
+
+impl Chance {
+    fn of(item: &Item) -> Self {
+        Self { item: item.id.clone(), weight: item.weight, left: item.left }
+    }
 }
 
 /// Words that fit where Tab was pressed.

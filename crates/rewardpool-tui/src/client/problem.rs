@@ -56,6 +56,11 @@ pub(super) fn of_reason(reason: &str, code: Code, message: &str) -> Problem {
         // Which version it has says nothing to somebody who looks at the screen.
         "VERSION_MISMATCH" => "somebody changed the catalogue since you saw it".to_owned(),
         "UNKNOWN_POOL" => "there is no such pool".to_owned(),
+        // The service adds advice for programs; here it is the next step that counts.
+        "POOL_PAUSED" => "the pool is paused".to_owned(),
+        "POOL_CLOSED" => "the pool is closed".to_owned(),
+        "RETIRED_ITEM" => "the item is retired".to_owned(),
+        "QUANTITY_UNLIMITED" => "the item is unlimited".to_owned(),
         // How a token travels is nothing for somebody at a terminal.
         "UNAUTHENTICATED" => "the service wants a valid token".to_owned(),
         _ => printable(message),

@@ -5,7 +5,7 @@ use ratatui::text::{Line as TextLine, Span};
 use unicode_width::UnicodeWidthChar as _;
 
 use super::paint::{Painter, find_note, marked};
-use crate::app::{App, Find, FindKind, Line, Pane, Reading, Tone};
+use crate::app::{App, Find, FindKind, Line, Pane, Reading, Seat, Tone};
 use crate::look::{Look, QUIET, STRONG};
 use crate::model::{Level, LogLine};
 
@@ -24,6 +24,13 @@ pub(super) fn draw_history(painter: &mut Painter<'_, '_>, area: Rect, app: &App)
     if lines.is_empty() && app.history.line_count() == 0 {
         let text = "  nothing yet; d draws once, d 100 draws a hundred times";
         painter.line(body, 0, TextLine::styled(text, QUIET));
+        let text = match app.seat {
+            Seat::Attached { .. } => "  the service runs by itself: it goes on when you quit",
+            Seat::Embedded { .. } => {
+                "  the service runs within: it stops when you quit, and its data stays"
+            }
+        };
+        painter.line(body, 1, TextLine::styled(text, QUIET));
         return;
     }
     let (look, find) = (painter.look, app.history_view.find.as_ref());
@@ -82,7 +89,12 @@ fn fill<'a, T: ?Sized>(
         if shown.len() >= rows {
             break;
         }
-        shown.extend(shape(line, columns).into_iter().rev());
+        let mut parts = shape(line, columns);
+        if shown.is_empty() {
+            // The beginning of a line that is too long for all of it says more than its end.
+            parts.truncate(rows);
+        }
+        shown.extend(parts.into_iter().rev());
     }
     // Few lines stand at the top; many end at the bottom.
     shown.truncate(rows);
