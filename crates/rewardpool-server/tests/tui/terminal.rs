@@ -120,6 +120,19 @@ impl Terminal {
         self.write(&format!("\u{1b}[<65;{};{}M", column + 1, row + 1));
     }
 
+    /// Everything that the program writes from now on also goes into the file that this names.
+    #[track_caller]
+    pub(crate) fn record(&self) -> PathBuf {
+        let path = self.home().join("output");
+        self.tmux(&["pipe-pane", "-O", &format!("exec cat > '{}'", path.display())]);
+        let begun = Instant::now();
+        while !path.exists() {
+            assert!(begun.elapsed() < PATIENCE, "nothing is recorded");
+            thread::sleep(POLL);
+        }
+        path
+    }
+
     /// Gives the terminal another size.
     pub(crate) fn resize(&self, (columns, rows): (u16, u16)) {
         let (columns, rows) = (columns.to_string(), rows.to_string());
