@@ -31,9 +31,19 @@ use crate::auth::Peer;
 use crate::config::GrpcLimits;
 
 /// Bytes of requests that are kept for a call until it takes them.
-const CALL_WINDOW: u32 = 64 * 1024;
+const CALL_WINDOW: u32 = 32 * 1024;
 /// The same for all calls of a connection together.
-const CONNECTION_WINDOW: u32 = 256 * 1024;
+///
+/// `h2` closes a connection whose small frames wait in such numbers that their own cost is more than
+/// half of this: 256 bytes less the length of each. A client that sends requests one by one as far
+/// as the window of a call lets it must not meet that, because then it would not know what was drawn.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// The shortest message is that of a draw with a count.
+const MESSAGE_BYTES_MIN: u32 = 5 + 2;
+
+const _: () =
+    assert!(CALL_WINDOW / MESSAGE_BYTES_MIN * (256 - MESSAGE_BYTES_MIN) < CONNECTION_WINDOW / 2);
+
 /// Bytes of answers that are kept for a call until the client takes them.
 const SEND_BUFFER: usize = 64 * 1024;
 /// A connection is looked at at least so often.

@@ -16,6 +16,7 @@ mod honest;
 mod malformed;
 mod memory;
 mod overload;
+mod pipelining;
 #[path = "../faults/service.rs"]
 #[expect(dead_code, reason = "tests of faults need more of it")]
 mod service;

@@ -1,6 +1,7 @@
 //! Goal: the bytes are those of the message, whatever was drawn. Method: the generated code decodes
 //! them, and encodes a plain model of the answer.
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use prost::Message as _;
@@ -70,12 +71,19 @@ fn an_entry_of_long_ago_is_forgotten() {
     assert_eq!((dictionary.places, dictionary.items.len()), (vec![1, 2], 2));
 }
 
+/// Items of catalogues.
+const SIZES: [u32; 5] = [5, 127, 128, 1000, 140_000];
+
+/// Their names, made once, because that takes longer than all answers.
+static CATALOGS: LazyLock<BTreeMap<u32, ItemNames>> =
+    LazyLock::new(|| SIZES.into_iter().map(|count| (count, names(count))).collect());
+
 proptest! {
     /// Answers of one writer after another, from catalogues with a table and without one.
     #[test]
     fn the_bytes_are_those_of_the_message(
         answers in prop::collection::vec(
-            prop_oneof![Just(5_u32), Just(127), Just(128), Just(1000), Just(140_000)].prop_flat_map(
+            prop::sample::select(&SIZES[..]).prop_flat_map(
                 |catalog| (
                     Just(catalog),
                     prop::collection::vec(prop::option::weighted(0.9, 0..catalog), 0..400),
@@ -86,11 +94,9 @@ proptest! {
             1..4,
         ),
     ) {
-        let catalogs: BTreeSet<u32> = answers.iter().map(|answer| answer.0).collect();
-        let catalogs: Vec<_> = catalogs.into_iter().map(|count| (count, names(count))).collect();
         let mut writer = AnswerWriter::default();
         for (catalog, drawn, first_request_id, replayed) in answers {
-            let names = &catalogs.iter().find(|(count, _)| *count == catalog).unwrap().1;
+            let names = &CATALOGS[&catalog];
             let outcomes: Vec<Outcome> = drawn.iter().copied().map(outcome).collect();
             let answered = Answered { first_request_id, outcomes: &outcomes, names, replayed };
             let model = model(first_request_id, &drawn, replayed);
