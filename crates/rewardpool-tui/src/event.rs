@@ -59,6 +59,10 @@ pub enum Event {
     Log(Vec<LogLine>),
     /// The service does not give its messages.
     NoLog(Problem),
+    /// The service does not tell its condition.
+    NoStatus(Problem),
+    /// The service does not tell which pools there are.
+    NoPools(Problem),
     /// Something that the user should read.
     Note(String),
     /// A command of the user was answered.
@@ -103,8 +107,8 @@ pub enum Link {
     Up,
     /// The service does not answer.
     Down {
-        /// Why.
-        reason: String,
+        /// Why, and what may help.
+        problem: Problem,
         /// How often it was tried to connect since.
         tries: u32,
     },

@@ -1,7 +1,7 @@
 //! Where each part of the screen is: a function of its size and of what there is to show.
 use ratatui::layout::{Position, Rect};
 
-use crate::app::{App, Mode, Tab};
+use crate::app::{App, Mode, Pane, Tab};
 
 /// Below this the screen shows nothing but a word.
 pub const COLUMNS_MIN: u16 = 56;
@@ -68,7 +68,7 @@ impl Areas {
         let command = take_below(command_rows(app));
         let progress = take_below(u16::from(app.running.is_some()));
         let (main, below) = divide(app, bottom);
-        let (history, log) = divide_texts(below);
+        let (history, log) = divide_texts(below, app.focus == Some(Pane::Log));
         let head = main_head(app.tab);
         let list = Rect {
             y: main.y + head.min(main.height),
@@ -144,14 +144,16 @@ fn divide(app: &App, rest: Rect) -> (Rect, Rect) {
     (main, Rect { y: rest.y + height, height: rest.height - height, ..rest })
 }
 
-/// History and log stand side by side where there is room, else one above the other.
-fn divide_texts(below: Rect) -> (Rect, Rect) {
+/// History and log stand side by side where there is room, else one above the other; then the log
+/// has most of it only while somebody reads there.
+fn divide_texts(below: Rect, is_log_read: bool) -> (Rect, Rect) {
     if below.width >= WIDE {
         let left = below.width / 2;
         let history = Rect { width: left - 1, ..below };
         return (history, Rect { x: below.x + left, width: below.width - left, ..below });
     }
-    let height = below.height - (below.height * 3 / 10).max(LOG_MIN).min(below.height / 2);
+    let small = (below.height * 3 / 10).max(LOG_MIN).min(below.height / 2);
+    let height = if is_log_read { small } else { below.height - small };
     let history = Rect { height, ..below };
     (history, Rect { y: below.y + height, height: below.height - height, ..below })
 }

@@ -29,7 +29,8 @@ Examples:
   rewardpool tui                                   A sample pool in ./rewardpool-data
   rewardpool tui --config rewardpool.yaml          The service of this file, as `serve` runs it
   rewardpool tui --attach                          A service that runs here already
-  rewardpool tui --attach http://host:50051 --pool summer
+  rewardpool tui --attach http://127.0.0.1:50052 --pool summer
+  rewardpool tui --attach https://host:50051 --token-file ~/.rewardpool-token
 
 On the screen, ? shows all commands and keys.";
 

@@ -1,15 +1,21 @@
 //! Encryption of connections: TLS 1.2 and 1.3 by rustls, with its safe suites only, and with
 //! certificates that are read again when their files change.
+use std::future::poll_fn;
 use std::io;
+use std::mem::replace;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::task::Poll;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -66,6 +72,8 @@ pub struct Tls {
     files: TlsConfig,
     config: RwLock<Arc<ServerConfig>>,
     stamps: Mutex<[Option<Stamp>; 3]>,
+    /// Held while a step of a handshake is computed.
+    turn: Semaphore,
 }
 
 impl Tls {
@@ -78,6 +86,7 @@ impl Tls {
             files: files.clone(),
             config: RwLock::new(Arc::new(config)),
             stamps: Mutex::new(stamps),
+            turn: Semaphore::new(1),
         })
     }
 
@@ -113,11 +122,33 @@ impl Tls {
         &self,
         stream: TcpStream,
     ) -> io::Result<(TlsStream<TcpStream>, Arc<[String]>)> {
-        let stream = self.acceptor().accept(stream).await?;
+        let stream = by_turns(self.acceptor().accept(stream), &self.turn).await?;
         let (_, connection) = stream.get_ref();
         let certificate = connection.peer_certificates().and_then(<[_]>::first);
         let names = certificate.map(names).unwrap_or_default();
         Ok((stream, names.into()))
+    }
+}
+
+/// Runs handshakes so that everybody else has a turn between two steps of any of them.
+///
+/// A step may cost a signature, and a thousand clients that say hello at once must not keep those
+/// waiting who are there already. While a handshake waits for its client it keeps nobody from theirs.
+async fn by_turns<F: Future>(handshake: F, turn: &Semaphore) -> F::Output {
+    let mut handshake = pin!(handshake);
+    loop {
+        let my_turn = turn.acquire().await.expect("nobody closes it");
+        // First it is looked what the network has for others.
+        yield_now().await;
+        let step = poll_fn(|context| Poll::Ready(handshake.as_mut().poll(context))).await;
+        drop(my_turn);
+        if let Poll::Ready(done) = step {
+            return done;
+        }
+        // The step has left its waker, and nothing was waited for since.
+        let mut is_woken = false;
+        poll_fn(|_| if replace(&mut is_woken, true) { Poll::Ready(()) } else { Poll::Pending })
+            .await;
     }
 }
 

@@ -5,9 +5,10 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
+use rewardpool_client::Access;
 use rewardpool_tally::Trial;
 
-use crate::honest::{Ground, Honest, address, runtime};
+use crate::honest::{Ground, address, runtime};
 use crate::service::{Setup, binary};
 use crate::wire::{DRAW, Wire, call, draw};
 
@@ -36,8 +37,8 @@ fn few_open_files_are_enough() {
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
     let setup = Setup { binary: script, ..Setup::new(home.path(), CONFIG) };
     let service = setup.start();
-    let ground = Ground { service, home, runtime: runtime() };
-    let honest = Honest::begin(address(&ground.service), "honest");
+    let ground = Ground { service, home, runtime: runtime(), access: Access::default() };
+    let honest = ground.honest("honest");
     let begun = Instant::now();
     ground.runtime.block_on(async {
         let mut wires = Vec::new();

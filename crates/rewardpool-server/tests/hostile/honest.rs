@@ -1,15 +1,18 @@
 //! A service with an honest client, beside which others attack.
+use std::fs::{self, Permissions};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rewardpool_client::{Access, Authorized, Token};
 use rewardpool_proto::v1::reward_pool_client::RewardPoolClient;
 use rewardpool_proto::v1::{DrawMode, DrawRequest, DrawResponse};
+use rewardpool_server::auth::digest;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -43,14 +46,53 @@ pub(crate) struct Ground {
     pub(crate) service: Service,
     pub(crate) home: TempDir,
     pub(crate) runtime: Runtime,
+    /// What its honest clients show and trust.
+    pub(crate) access: Access,
 }
 
 impl Ground {
     /// Starts one.
     pub(crate) fn prepare(config: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
+        Self::begin(home, config, Access::default())
+    }
+
+    /// Starts one that has a certificate and wants tokens.
+    pub(crate) fn prepare_protected() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let token = Token::generate().unwrap();
+        let tokens = format!(
+            "tokens:\n  - name: honest\n    roles: [drawer]\n    sha256: \"{}\"\n",
+            digest(&token)
+        );
+        let [certificate, key, tokens] = [
+            ("service.crt", made.cert.pem()),
+            ("service.key", made.signing_key.serialize_pem()),
+            ("tokens.yaml", tokens),
+        ]
+        .map(|(name, text)| {
+            let path = home.path().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+            path.display().to_string()
+        });
+        let config = format!(
+            "{CONFIG}  tls: {{ certificate: {certificate}, key: {key} }}\nauth: {{ tokens_file: {tokens} }}\n"
+        );
+        let authority = Some(made.cert.pem().into_bytes());
+        let access = Access { token: Some(token), authority, ..Access::default() };
+        Self::begin(home, &config, access)
+    }
+
+    fn begin(home: TempDir, config: &str, access: Access) -> Self {
         let service = Setup::new(home.path(), config).start();
-        Self { service, home, runtime: runtime() }
+        Self { service, home, runtime: runtime(), access }
+    }
+
+    /// Puts an honest client to work.
+    pub(crate) fn honest(&self, name: &str) -> Honest {
+        Honest::begin(self.address(), name, self.access.clone())
     }
 
     /// Where it listens.
@@ -65,7 +107,7 @@ impl Ground {
 
     /// Stops it, as it must be able to after anything.
     pub(crate) fn end(self) {
-        let Self { service, home, runtime } = self;
+        let Self { service, home, runtime, access: _ } = self;
         drop(runtime);
         let status = service.stop();
         assert!(status.success(), "{status}");
@@ -85,7 +127,7 @@ pub(crate) fn runtime() -> Runtime {
 
 /// Memory of a process, in KiB.
 pub(crate) fn memory(id: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
@@ -119,14 +161,14 @@ impl Diary {
 
 impl Honest {
     /// Puts it to work.
-    pub(crate) fn begin(address: SocketAddr, name: &str) -> Self {
+    fn begin(address: SocketAddr, name: &str, access: Access) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
         let (stopped, name) = (Arc::clone(&stop), format!("{name}-{number}"));
         let work = move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(draw_until(address, &name, &stopped))
+            runtime.block_on(draw_until(address, &name, &access, &stopped))
         };
         Self { stop, thread: Builder::new().name("honest".to_owned()).spawn(work).unwrap() }
     }
@@ -138,9 +180,10 @@ impl Honest {
     }
 }
 
-async fn connect(address: SocketAddr) -> RewardPoolClient<Channel> {
-    let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
-    RewardPoolClient::new(endpoint.connect().await.unwrap())
+async fn connect(address: SocketAddr, access: &Access) -> RewardPoolClient<Authorized> {
+    let scheme = if access.authority.is_some() { "https" } else { "http" };
+    let endpoint = access.endpoint(&format!("{scheme}://{address}")).unwrap();
+    RewardPoolClient::new(access.authorize(endpoint.connect().await.unwrap()))
 }
 
 fn request(key: &str) -> DrawRequest {
@@ -153,8 +196,13 @@ fn is_overloaded(status: &Status) -> bool {
     status.code() == Code::ResourceExhausted && reason.as_deref() == Some("OVERLOADED")
 }
 
-async fn draw_until(address: SocketAddr, name: &str, stopped: &AtomicBool) -> Diary {
-    let mut client = connect(address).await;
+async fn draw_until(
+    address: SocketAddr,
+    name: &str,
+    access: &Access,
+    stopped: &AtomicBool,
+) -> Diary {
+    let mut client = connect(address, access).await;
     let mut diary =
         Diary { latencies: Vec::new(), failures: Vec::new(), refused: 0, answers: Vec::new() };
     let mut serial = 0;
@@ -173,7 +221,7 @@ async fn draw_until(address: SocketAddr, name: &str, stopped: &AtomicBool) -> Di
         tokio::time::sleep(PAUSE).await;
     }
     // A new connection finds room, too.
-    let mut client = connect(address).await;
+    let mut client = connect(address, access).await;
     let some = diary.answers.len().div_ceil(10).max(1);
     for (key, first) in diary.answers.iter().step_by(some) {
         match client.draw(request(key)).await {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rewardpool_tally::Trial;
 
 use crate::dice::Dice;
-use crate::honest::{CONFIG, Ground, Honest};
+use crate::honest::{CONFIG, Ground};
 use crate::wire::{
     CONTINUATION, DATA, DRAW, DRAW_STREAM, END_HEADERS, END_STREAM, GET_STATE, GOAWAY, HEADERS,
     PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, Wire, call_headers, draw, frame,
@@ -32,7 +32,7 @@ fn a_hundred_thousand_malformed_frames_are_survived() {
     let seed = Dice::seed();
     println!("SEED={seed} FRAMES={frames}");
     let ground = Ground::prepare(CONFIG);
-    let honest = Honest::begin(ground.address(), "honest");
+    let honest = ground.honest("honest");
     let before = ground.memory();
     let (address, dice) = (ground.address(), Dice::new(seed));
     let connections = ground.runtime.block_on(send(address, frames, dice));

@@ -6,9 +6,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rewardpool_client::Access;
 use rewardpool_tally::Trial;
 
-use crate::honest::{CONFIG, Ground, Honest, address, runtime};
+use crate::honest::{CONFIG, Ground, address, runtime};
 use crate::service::{Setup, binary};
 use crate::wire::{GET_STATE, INITIAL_WINDOW, Wire, call, get_state};
 
@@ -68,8 +69,8 @@ fn little_memory_is_enough() {
     fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).unwrap();
     let setup = Setup { binary: script, ..Setup::new(home.path(), CONFIG) };
     let service = setup.start();
-    let ground = Ground { service, home, runtime: runtime() };
-    let honest = Honest::begin(address(&ground.service), "honest");
+    let ground = Ground { service, home, runtime: runtime(), access: Access::default() };
+    let honest = ground.honest("honest");
     ground.runtime.block_on(async {
         let mut wires = Vec::new();
         for _ in 0..CONNECTIONS {

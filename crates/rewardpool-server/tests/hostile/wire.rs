@@ -167,7 +167,17 @@ impl Wire {
     async fn connect_by(socket: TcpSocket, to: SocketAddr) -> io::Result<Self> {
         let stream = socket.connect(to).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, inbox: Vec::new(), seen: Seen::default() })
+        Ok(Self::over(stream))
+    }
+
+    /// A connection that is there.
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self { stream, inbox: Vec::new(), seen: Seen::default() }
+    }
+
+    /// The connection itself.
+    pub(crate) fn into_stream(self) -> TcpStream {
+        self.stream
     }
 
     /// Connects and begins as it should be.

@@ -122,7 +122,8 @@ fn a_service_that_is_not_there_yet_is_waited_for() {
         binary.display(),
         service.address()
     ));
-    terminal.wait_text("reconnecting (try ");
+    terminal.wait_text("no service answers");
+    terminal.wait_text("trying again (try ");
     service.restart();
     terminal.wait_text("diamond");
     terminal.enter("pool nowhere");

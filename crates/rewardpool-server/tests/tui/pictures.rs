@@ -14,11 +14,11 @@ working_dir: data
 pools:
   - id: summer
     catalog:
-      - { item_id: city bike, quantity: 250, weight: 60 }
-      - { item_id: weekend trip, quantity: 90, weight: 12 }
+      - { item_id: city bike, quantity: 1500, weight: 60 }
+      - { item_id: weekend trip, quantity: 250, weight: 12 }
       - { item_id: voucher 50, quantity: 30000, weight: 1500 }
       - { item_id: voucher 10, quantity: 500000, weight: 14000 }
-      - { item_id: sticker, quantity: 2000000, weight: 35000 }
+      - { item_id: sticker, quantity: 700000, weight: 35000 }
       - { item_id: thank you, quantity: -1, weight: 49428 }
   - id: staff
     catalog:
@@ -82,6 +82,11 @@ fn pictures() {
     let home = tempfile::tempdir().unwrap();
     let album = Album { folder, data: home.path().join("data").display().to_string() };
     let service = Service::start_with(home.path(), CONFIG);
+    // The middle of the campaign; whoever attaches later knows nothing of how fast that went.
+    let early = attach(&service, (80, 24));
+    early.command("d 1500000", "1 500 000 draws in");
+    early.keys(&["C-d"]);
+    assert_eq!(early.wait_end(), 0);
     let load = Load::start(&service, "700");
     let wide = attach(&service, (110, 32));
     wide.command("d 3", "(request ");
@@ -107,7 +112,8 @@ fn pictures() {
     wide.keys(&["3"]);
     wide.wait_text("wal.00");
     wide.command("d 300000", "300 000 draws in");
-    wide.command("snapshot", "up to lsn");
+    wide.enter("snapshot");
+    wide.wait_for("its answer", |screen| screen.matches("up to lsn").count() == 3);
     wide.wait_text("ago)");
     album.save(&wide, "wal.svg", &DARK);
     wide.keys(&["1"]);

@@ -120,6 +120,19 @@ impl Terminal {
         self.write(&format!("\u{1b}[<65;{};{}M", column + 1, row + 1));
     }
 
+    /// Everything that the program writes from now on also goes into the file that this names.
+    #[track_caller]
+    pub(crate) fn record(&self) -> PathBuf {
+        let path = self.home().join("output");
+        self.tmux(&["pipe-pane", "-O", &format!("exec cat > '{}'", path.display())]);
+        let begun = Instant::now();
+        while !path.exists() {
+            assert!(begun.elapsed() < PATIENCE, "nothing is recorded");
+            thread::sleep(POLL);
+        }
+        path
+    }
+
     /// Gives the terminal another size.
     pub(crate) fn resize(&self, (columns, rows): (u16, u16)) {
         let (columns, rows) = (columns.to_string(), rows.to_string());
@@ -172,9 +185,8 @@ impl Terminal {
         let (_, code) = screen.rsplit_once("code=").unwrap();
         let code = code.split_whitespace().next().unwrap().parse().unwrap();
         assert!(!screen.contains("1 Pool"), "the screen of the program is left behind:\n{screen}");
-        self.shell("echo back-$((40 + 2)); stty -a");
+        self.shell("stty -a; echo back-$((40 + 2))");
         let screen = self.wait_text("back-42");
-        let screen = if screen.contains(" echo ") { screen } else { self.wait_text(" echo ") };
         assert!(screen.contains("echo back-$((40"), "keys are not echoed:\n{screen}");
         assert!(screen.contains(" icanon "), "lines are not edited:\n{screen}");
         let modes = self.tmux(&[

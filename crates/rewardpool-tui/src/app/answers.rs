@@ -5,7 +5,7 @@ use super::{App, Line, Phase, RunningDraw, Tone, commands::difference};
 use crate::catalogue::{CatalogueChange, Difference};
 use crate::command::edits;
 use crate::event::{CommandId, DrawEnd, DrawReport, Problem, Reply};
-use crate::model::{Activity, PoolState, PoolStatus, Pools, ServiceStatus};
+use crate::model::{Activity, PoolState, PoolStatus, Pools, ServiceStatus, Units};
 use crate::numbers::{bytes, float, grouped, micros, percent, rate, span};
 
 /// Items of a summary that are listed.
@@ -151,6 +151,9 @@ fn drawn(report: &DrawReport, running: Option<&RunningDraw>) -> Vec<Line> {
         }));
         return lines;
     }
+    if let (0, DrawEnd::Refused(Problem { what, next })) = (report.drawn, &report.end) {
+        return vec![Line::new(Tone::Bad, format!("{what}; {next}"))];
+    }
     lines.push(headline(report));
     lines.extend(summary(report, running));
     lines.extend(ending(report));
@@ -178,14 +181,17 @@ fn headline(report: &DrawReport) -> Line {
 fn summary(report: &DrawReport, running: Option<&RunningDraw>) -> Vec<Line> {
     let name_width = report.counts.iter().take(SUMMARY_ITEMS).map(|(name, _)| name.chars().count());
     let name_width = name_width.max().unwrap_or(0).min(24);
-    let expected = |name: &str| {
+    let expected = |name: &str, count| {
         let running = running?;
-        let (_, weight) = running.odds.iter().find(|(item, _)| item == name)?;
-        Some(percent(*weight, running.total_weight))
+        let chance = running.chances.iter().find(|chance| chance.item == name)?;
+        let odds = percent(chance.weight, running.total_weight);
+        // Without it the share would look wrong: the odds were those only while there were some.
+        let end = if chance.left == Units::Limited(count) { "  sold out" } else { "" };
+        Some(format!("  odds {odds:>7}{end}"))
     };
     let line = |(name, count): &(String, u64)| {
         let share = percent(*count, report.drawn);
-        let expected = expected(name).map_or(String::new(), |odds| format!("  odds {odds:>7}"));
+        let expected = expected(name, *count).unwrap_or_default();
         let count = grouped(*count);
         Line::new(Tone::Plain, format!("{name:<name_width$}  {count:>11}  {share:>7}{expected}"))
     };

@@ -1,5 +1,5 @@
 //! Does what a line says, as far as it is the screen's business, and passes the rest on.
-use super::{About, App, Line, Mode, Phase, Question, RunningDraw, Seat, Tone};
+use super::{About, App, Chance, Line, Mode, Phase, Question, RunningDraw, Seat, Tone};
 use crate::command::{Change, Command, parse};
 use crate::effect::{Call, Effect};
 use crate::event::{CommandId, Problem};
@@ -82,7 +82,7 @@ impl App {
             began: self.now,
             is_cancelled: false,
             note: None,
-            odds: drawable.map(|item| (item.id.clone(), item.weight)).collect(),
+            chances: drawable.map(Chance::of).collect(),
             total_weight: state.map_or(0, |state| state.total_weight),
         });
         self.effects.push(Effect::Call(id, Call::Draw { pool, count }));

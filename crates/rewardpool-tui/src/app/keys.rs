@@ -181,12 +181,11 @@ impl App {
 
     /// Keys that scroll the pane that has the focus.
     fn on_pane_key(&mut self, key: Key, pane: Pane) -> bool {
-        let page = self.page_of(pane);
         match (key, ()) {
             (Key::Up, ()) => self.move_in(pane, -1),
             (Key::Down, ()) => self.move_in(pane, 1),
-            (Key::PageUp, ()) => self.scroll(pane, -page),
-            (Key::PageDown, ()) => self.scroll(pane, page),
+            (Key::PageUp, ()) => self.page(pane, -1),
+            (Key::PageDown, ()) => self.page(pane, 1),
             (Key::Home, ()) => self.scroll(pane, isize::MIN / 2),
             (Key::End, ()) => self.scroll(pane, isize::MAX / 2),
             (Key::Enter, ()) if pane == Pane::Main => self.choose_marked(),
@@ -221,39 +220,6 @@ impl App {
         if pane == Pane::Main { self.move_main(by) } else { self.scroll(pane, by) }
     }
 
-    /// Scrolls a pane, towards what is below when `by` is above 0.
-    pub(super) fn scroll(&mut self, pane: Pane, by: isize) {
-        let height = self.height_of(pane);
-        let rows = by.unsigned_abs();
-        match pane {
-            Pane::Main => self.scroll_main(by),
-            Pane::History if by > 0 => self.history_view.down(rows),
-            Pane::Log if by > 0 => self.log_view.down(rows),
-            Pane::History => {
-                let count = self.history_view.count(self.history.lines().map(|line| &*line.text));
-                self.history_view.up(rows, count, height);
-            }
-            Pane::Log => {
-                let count = self.log_view.count(self.log.iter().map(|line| &*line.text));
-                self.log_view.up(rows, count, height);
-            }
-        }
-    }
-
-    fn height_of(&self, pane: Pane) -> usize {
-        let areas = self.areas();
-        usize::from(match pane {
-            Pane::Main => areas.list.height,
-            Pane::History => areas.history.height.saturating_sub(1),
-            Pane::Log => areas.log.height.saturating_sub(1),
-        })
-    }
-
-    /// Rows of a page in a pane: one less than it shows, so that the eye finds its place again.
-    fn page_of(&self, pane: Pane) -> isize {
-        isize::try_from(self.height_of(pane).saturating_sub(1)).unwrap_or(1).max(1)
-    }
-
     fn on_line_key(&mut self, key: Key) {
         let editor = &mut self.editor;
         match (key, ()) {
@@ -281,8 +247,8 @@ impl App {
             }
             (Key::Ctrl('c'), ()) => self.on_interrupt(),
             (Key::Esc, ()) => self.editor.clear(),
-            (Key::PageUp, ()) => self.scroll(self.paged_pane(), -self.page_of(self.paged_pane())),
-            (Key::PageDown, ()) => self.scroll(self.paged_pane(), self.page_of(self.paged_pane())),
+            (Key::PageUp, ()) => self.page(self.paged_pane(), -1),
+            (Key::PageDown, ()) => self.page(self.paged_pane(), 1),
             (Key::Function(1), ()) => self.mode = Mode::Help { top: 0 },
             (Key::Alt(digit @ '1'..='4'), ()) => self.open_tab_number(digit),
             _ => {
@@ -366,8 +332,8 @@ impl App {
             (Key::Tab | Key::BackTab, ()) if pane != Pane::Main => self.switch_find(pane),
             (Key::Up, ()) => self.move_find(pane, true),
             (Key::Down, ()) => self.move_find(pane, false),
-            (Key::PageUp, ()) => self.scroll(pane, -self.page_of(pane)),
-            (Key::PageDown, ()) => self.scroll(pane, self.page_of(pane)),
+            (Key::PageUp, ()) => self.page(pane, -1),
+            (Key::PageDown, ()) => self.page(pane, 1),
             (Key::Backspace, ()) if editor.is_empty() => {
                 self.mode = Mode::Command;
                 self.clear_find(pane);

@@ -8,6 +8,7 @@ mod keys;
 mod lists;
 mod mouse;
 mod reading;
+mod scrolling;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem;
@@ -22,7 +23,7 @@ use crate::effect::{Effect, Page, Wants};
 use crate::event::{CommandId, Event, Link, Problem, Stop};
 use crate::forecast::{Forecast, Pace, forecasts};
 use crate::layout::Areas;
-use crate::model::{Activity, Item, LogLine, PoolState, Pools, ServiceStatus};
+use crate::model::{Activity, Item, LogLine, PoolState, Pools, ServiceStatus, Units};
 use crate::moment::Moment;
 use crate::recall::Recall;
 
@@ -167,9 +168,23 @@ pub struct RunningDraw {
     pub is_cancelled: bool,
     /// What is being waited for, when it is not draws.
     pub note: Option<String>,
-    /// Weights when it began, to compare with, and their sum.
-    odds: Vec<(String, u64)>,
+    /// How it was when it began, to compare with, and the sum of the weights.
+    chances: Vec<Chance>,
     total_weight: u64,
+}
+
+/// An item when draws began.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Chance {
+    item: String,
+    weight: u64,
+    left: Units,
+}
+
+impl Chance {
+    fn of(item: &Item) -> Self {
+        Self { item: item.id.clone(), weight: item.weight, left: item.left }
+    }
 }
 
 /// Words that fit where Tab was pressed.
@@ -217,6 +232,12 @@ pub struct App {
     pub(crate) log_view: Reading,
     /// Why there is no log.
     pub(crate) no_log: Option<Problem>,
+    /// Why there is no status.
+    pub(crate) no_status: Option<Problem>,
+    /// Why there are no pools.
+    pub(crate) no_pools: Option<Problem>,
+    /// Why the pool is not shown.
+    pub(crate) unwatchable: Option<Problem>,
     pub(crate) mode: Mode,
     pub(crate) focus: Option<Pane>,
     pub(crate) editor: LineEditor,
@@ -266,6 +287,9 @@ impl App {
             log: VecDeque::new(),
             log_view: Reading::default(),
             no_log: None,
+            no_status: None,
+            no_pools: None,
+            unwatchable: None,
             mode: Mode::Command,
             focus: None,
             editor: LineEditor::default(),
@@ -315,9 +339,9 @@ impl App {
             Event::State { page, state, activity } => {
                 return self.on_state(&page, *state, activity);
             }
-            Event::Unwatchable(problem) => self.on_unwatchable(&problem),
-            Event::Status(status) => self.status = Some(*status),
-            Event::Pools(pools) => self.pools = Some(pools),
+            Event::Unwatchable(problem) => self.on_unwatchable(problem),
+            Event::Status(status) => (self.status, self.no_status) = (Some(*status), None),
+            Event::Pools(pools) => (self.pools, self.no_pools) = (Some(pools), None),
             Event::Names { pool, items } => {
                 self.names_of = pool;
                 self.item_names = items.into_iter().collect();
@@ -326,6 +350,9 @@ impl App {
             Event::Log(lines) => self.on_log(lines),
             Event::Note(text) => self.note(Tone::Warning, &text),
             Event::NoLog(problem) => self.no_log = Some(problem),
+            // What was told before is not true for ever.
+            Event::NoStatus(problem) => (self.status, self.no_status) = (None, Some(problem)),
+            Event::NoPools(problem) => (self.pools, self.no_pools) = (None, Some(problem)),
             Event::Reply(id, reply) => self.on_reply(id, reply),
         }
         self.want();
@@ -366,11 +393,12 @@ impl App {
 
     fn on_link(&mut self, link: Link) {
         match &link {
-            Link::Down { .. } if self.down_since.is_none() => {
+            Link::Down { problem: Problem { what, next }, .. } if self.down_since.is_none() => {
                 self.down_since = Some(self.now);
                 // While it drains, that is what is expected.
                 if self.phase == Phase::Running {
-                    self.note(Tone::Bad, "the service is gone");
+                    let has_been = if self.was_up() { "is gone" } else { "does not answer" };
+                    self.note(Tone::Bad, &format!("the service {has_been}: {what}; {next}"));
                 }
             }
             Link::Up => {
@@ -391,6 +419,7 @@ impl App {
         }
         self.changed |= self.silence().is_some();
         self.seen = Some(self.now);
+        self.unwatchable = None;
         if self.state.as_ref().is_none_or(|old| old.pool != state.pool) {
             self.pace = Pace::default();
             self.seen_version = 0;
@@ -433,8 +462,9 @@ impl App {
         }
     }
 
-    fn on_unwatchable(&mut self, problem: &Problem) {
+    fn on_unwatchable(&mut self, problem: Problem) {
         self.note(Tone::Bad, &format!("{}; {}", problem.what, problem.next));
+        self.unwatchable = Some(problem);
     }
 
     fn on_log(&mut self, lines: Vec<LogLine>) {
@@ -496,6 +526,11 @@ impl App {
     pub(crate) fn silence(&self) -> Option<Duration> {
         let silence = self.now.since(self.seen?);
         (self.is_up() && silence >= SILENCE).then_some(silence)
+    }
+
+    /// Whether there ever was a connection.
+    pub(crate) fn was_up(&self) -> bool {
+        self.seen.is_some()
     }
 
     pub(crate) fn is_up(&self) -> bool {

@@ -68,27 +68,21 @@ impl Reading {
         text: impl Fn(&T) -> &str,
         rows: usize,
     ) -> Vec<&'a T> {
-        let filter = self.find.as_ref().filter(|find| find.kind == FindKind::Filter);
-        let fits =
-            |line: &&T| filter.is_none_or(|find| find.text.is_empty() || find.fits(text(line)));
+        let fits = |line: &&T| self.is_shown(text(line));
         let mut shown: Vec<&T> = lines.rev().filter(fits).skip(self.from_end).take(rows).collect();
         shown.reverse();
         shown
     }
 
-    /// How many lines fit the filter, or all.
-    pub fn count<'a>(&self, lines: impl Iterator<Item = &'a str>) -> usize {
-        match &self.find {
-            Some(find) if find.kind == FindKind::Filter && !find.text.is_empty() => {
-                lines.filter(|line| find.fits(line)).count()
-            }
-            Some(_) | None => lines.count(),
-        }
+    /// Whether a line is not hidden by a filter.
+    pub fn is_shown(&self, line: &str) -> bool {
+        let filter = self.find.as_ref().filter(|find| find.kind == FindKind::Filter);
+        filter.is_none_or(|find| find.text.is_empty() || find.fits(line))
     }
 
-    /// Moves towards older lines, as far as there are some above a view of so many rows.
-    pub fn up(&mut self, rows: usize, count: usize, height: usize) {
-        self.from_end = (self.from_end + rows).min(count.saturating_sub(height));
+    /// Moves towards older lines, until at most `highest` lines are below the view.
+    pub fn up(&mut self, rows: usize, highest: usize) {
+        self.from_end = (self.from_end + rows).min(highest);
     }
 
     /// Moves towards newer lines.
@@ -134,8 +128,8 @@ mod tests {
     fn a_filter_hides_the_other_lines() {
         let mut reading = reading("gold", FindKind::Filter);
         assert_eq!(shown(&reading, 2), ["Gold again", "gOLD"]);
-        assert_eq!(reading.count(LINES.into_iter()), 3);
-        reading.up(5, 3, 2);
+        assert_eq!(LINES.into_iter().filter(|line| reading.is_shown(line)).count(), 3);
+        reading.up(5, 1);
         assert_eq!(shown(&reading, 2), ["one gold", "Gold again"]);
         reading.down(9);
         assert_eq!(reading.from_end, 0);

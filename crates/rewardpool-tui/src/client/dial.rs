@@ -31,6 +31,23 @@ pub enum Target {
 }
 
 impl Target {
+    /// What may help when there is no connection for this reason. One that is `mute` was made, and
+    /// broke before anything was answered.
+    pub(super) fn way_out(&self, reason: &str, is_mute: bool) -> &'static str {
+        let Self::Url(url, _) = self else { return "quit, and start again" };
+        if is_mute && url.starts_with("https://") {
+            "it may want --client-certificate FILE and --client-key FILE"
+        } else if is_mute {
+            "it may be no rewardpool, or want https:// before its address"
+        } else if reason.contains("InvalidContentType") {
+            "it has no TLS: write http:// before its address"
+        } else if reason.contains("certificate") {
+            "--ca-file FILE names the authority of its certificate"
+        } else {
+            "`rewardpool serve` starts one; this tries again and again"
+        }
+    }
+
     /// Connects. The error says why not.
     pub(super) async fn connect(&self) -> Result<Authorized, String> {
         let nothing = Access::default();

@@ -9,7 +9,7 @@ use rewardpool_proto::v1::{
     GetStateRequest, GetStatusRequest, ListPoolsRequest, WatchLogRequest, WatchStateRequest,
 };
 use tokio::sync::{mpsc, watch};
-use tokio::time;
+use tokio::time::{self, Instant};
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Status, Streaming};
 
@@ -23,6 +23,9 @@ const STATE_EVERY_MS: u32 = 250;
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// A pool that is not there is looked for again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// What was refused is asked for again after this: rights change seldom, and a service counts those
+/// who ask without.
+const ASK_REFUSED_AGAIN: Duration = Duration::from_secs(10);
 /// The first pause before connecting again; each further one is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause.
@@ -46,16 +49,18 @@ pub(super) async fn keep(
     let mut last_line = 0;
     let mut tries = 0_u32;
     loop {
-        let reason = match target.connect().await {
-            Err(reason) => reason,
+        let (reason, is_mute) = match target.connect().await {
+            Err(reason) => (reason, false),
             Ok(channel) => {
                 let watching = Watching { channel, wants: wants.clone(), events: events.clone() };
-                Box::pin(watching.run(&connected, &mut tries, &mut last_line)).await
+                let run = watching.run(&connected, &mut tries, &mut last_line);
+                (Box::pin(run).await, connected.borrow().is_none())
             }
         };
         connected.send_replace(None);
         tries += 1;
-        if events.send(Event::Link(Link::Down { reason, tries })).await.is_err() {
+        let problem = Problem { next: target.way_out(&reason, is_mute).to_owned(), what: reason };
+        if events.send(Event::Link(Link::Down { problem, tries })).await.is_err() {
             return;
         }
         time::sleep(pause(tries)).await;
@@ -122,7 +127,7 @@ impl Watching {
                         Shown::OtherPage => {}
                         Shown::Ended(status) if problem::is_from_service(&status) => {
                             last_problem = self.tell_problem(&status, last_problem).await;
-                            wait_for_page(&mut wants, &page).await;
+                            wait_for_page(&mut wants, &page, pause_after(&status)).await;
                         }
                         Shown::Ended(status) => return problem::why_gone(&status),
                     }
@@ -133,7 +138,7 @@ impl Watching {
                     connected.send_replace(Some(self.channel.clone()));
                     self.tell(Event::Link(Link::Up)).await;
                     last_problem = self.tell_problem(&status, last_problem).await;
-                    wait_for_page(&mut wants, &page).await;
+                    wait_for_page(&mut wants, &page, pause_after(&status)).await;
                 }
                 Err(status) => return problem::why_gone(&status),
             }
@@ -200,74 +205,128 @@ impl Watching {
             let backlog = if *last_line == 0 { BACKLOG } else { 0 };
             let request = WatchLogRequest { after_sequence: *last_line, backlog };
             let mut admin = PoolAdminClient::new(self.channel.clone());
-            match admin.watch_log(request).await {
+            let ended = match admin.watch_log(request).await {
                 Ok(stream) => self.show_log(stream.into_inner(), last_line).await,
-                Err(status) if problem::is_from_service(&status) => {
+                Err(status) => Some(status),
+            };
+            let pause = match ended.filter(problem::is_from_service) {
+                Some(status) => {
                     self.tell(Event::NoLog(problem::of_status(&status))).await;
-                    if status.code() == Code::Unimplemented {
-                        return std::future::pending().await;
-                    }
+                    pause_after(&status)
                 }
                 // The stream of the pool tells of it.
-                Err(_) => {}
-            }
-            time::sleep(LOOK_AGAIN).await;
+                None => LOOK_AGAIN,
+            };
+            time::sleep(pause).await;
         }
     }
 
+    /// Returns why the service ended it, if it did.
     async fn show_log(
         &self,
         stream: Streaming<rewardpool_proto::v1::LogEvent>,
         last_line: &mut u64,
-    ) {
+    ) -> Option<Status> {
         // What is there at once is shown at once.
         let lines = stream.chunks_timeout(LINES_AT_ONCE, Duration::from_millis(50));
         tokio::pin!(lines);
         while let Some(messages) = lines.next().await {
-            let lines: Vec<_> =
-                messages.into_iter().map_while(Result::ok).map(translate::log_line).collect();
-            let Some(last) = lines.last() else { return };
-            *last_line = last.sequence;
-            self.tell(Event::Log(lines)).await;
+            let mut ended = None;
+            let messages =
+                messages.into_iter().map_while(|line| line.map_err(|why| ended = Some(why)).ok());
+            let lines: Vec<_> = messages.map(translate::log_line).collect();
+            if let Some(last) = lines.last() {
+                *last_line = last.sequence;
+                self.tell(Event::Log(lines)).await;
+            }
+            if ended.is_some() {
+                return ended;
+            }
         }
+        None
     }
 
     /// Asks for what is shown besides: each second for what changes, once for names.
     async fn ask(&self) {
+        let mut wants = self.wants.clone();
         let mut named = None;
         let mut has_pools = false;
-        let mut wants = self.wants.clone();
+        // What is refused has to wait.
+        let [mut status_due, mut pools_due, mut names_due] = [Instant::now(); 3];
         loop {
             let now = wants.borrow_and_update().clone();
-            if now.status {
-                let mut admin = PoolAdminClient::new(self.channel.clone());
-                if let Ok(status) = admin.get_status(GetStatusRequest {}).await {
-                    let status = Box::new(translate::status(status.into_inner()));
-                    self.tell(Event::Status(status)).await;
+            if now.status && Instant::now() >= status_due {
+                status_due = self.ask_status().await;
+            }
+            if (now.pools || !has_pools) && Instant::now() >= pools_due {
+                match self.ask_pools().await {
+                    Ok(()) => has_pools = true,
+                    Err(due) => pools_due = due,
                 }
             }
-            let mut players = RewardPoolClient::new(self.channel.clone());
-            if now.pools || !has_pools {
-                let request = ListPoolsRequest { page_size: POOLS, ..Default::default() };
-                if let Ok(pools) = players.list_pools(request).await {
-                    has_pools = true;
-                    self.tell(Event::Pools(translate::pools(pools.into_inner()))).await;
-                }
-            }
-            if named.as_ref() != Some(&now.page.pool) {
-                let pool = now.page.pool.clone();
-                let request = GetStateRequest { pool, page_size: NAMES, ..Default::default() };
-                if let Ok(state) = players.get_state(request).await {
-                    named = Some(now.page.pool);
-                    let state = state.into_inner();
-                    let items = state.items.into_iter().map(|item| item.item_id).collect();
-                    self.tell(Event::Names { pool: state.pool, items }).await;
+            if named.as_ref() != Some(&now.page.pool) && Instant::now() >= names_due {
+                match self.ask_names(now.page.pool.clone()).await {
+                    Ok(()) => named = Some(now.page.pool),
+                    Err(due) => names_due = due,
                 }
             }
             // A tab that is opened is filled at once.
             drop(time::timeout(ASK_EVERY, wants.changed()).await);
         }
     }
+
+    /// Asks how the service is. Returns when it may be asked again.
+    async fn ask_status(&self) -> Instant {
+        let mut admin = PoolAdminClient::new(self.channel.clone());
+        match admin.get_status(GetStatusRequest {}).await {
+            Ok(status) => {
+                self.tell(Event::Status(Box::new(translate::status(status.into_inner())))).await;
+                Instant::now()
+            }
+            Err(status) => self.tell_refusal(&status, Event::NoStatus).await,
+        }
+    }
+
+    /// Asks which pools there are. Returns when it may be asked again if they are not told.
+    async fn ask_pools(&self) -> Result<(), Instant> {
+        let request = ListPoolsRequest { page_size: POOLS, ..Default::default() };
+        match RewardPoolClient::new(self.channel.clone()).list_pools(request).await {
+            Ok(pools) => {
+                self.tell(Event::Pools(translate::pools(pools.into_inner()))).await;
+                Ok(())
+            }
+            Err(status) => Err(self.tell_refusal(&status, Event::NoPools).await),
+        }
+    }
+
+    /// Asks for the names of the items of a pool, likewise.
+    async fn ask_names(&self, pool: String) -> Result<(), Instant> {
+        let request = GetStateRequest { pool, page_size: NAMES, ..Default::default() };
+        match RewardPoolClient::new(self.channel.clone()).get_state(request).await {
+            Ok(state) => {
+                let state = state.into_inner();
+                let items = state.items.into_iter().map(|item| item.item_id).collect();
+                self.tell(Event::Names { pool: state.pool, items }).await;
+                Ok(())
+            }
+            // The stream of the pool tells why.
+            Err(status) => Err(Instant::now() + pause_after(&status)),
+        }
+    }
+
+    /// Tells what the service does not say, and returns when it may be asked again.
+    async fn tell_refusal(&self, status: &Status, event: fn(Problem) -> Event) -> Instant {
+        if problem::is_from_service(status) {
+            self.tell(event(problem::of_status(status))).await;
+        }
+        Instant::now() + pause_after(status)
+    }
+}
+
+/// Time before something is asked for again that was not told.
+fn pause_after(status: &Status) -> Duration {
+    let refused = [Code::PermissionDenied, Code::Unauthenticated, Code::Unimplemented];
+    if refused.contains(&status.code()) { ASK_REFUSED_AGAIN } else { LOOK_AGAIN }
 }
 
 /// How a stream of states came to its end.
@@ -281,7 +340,7 @@ async fn other_page(wants: &mut watch::Receiver<Wants>, page: &Page) {
     drop(wants.wait_for(|wants| wants.page != *page).await);
 }
 
-async fn wait_for_page(wants: &mut watch::Receiver<Wants>, page: &Page) {
+async fn wait_for_page(wants: &mut watch::Receiver<Wants>, page: &Page, pause: Duration) {
     // Both mean to look again.
-    drop(time::timeout(LOOK_AGAIN, other_page(wants, page)).await);
+    drop(time::timeout(pause, other_page(wants, page)).await);
 }

@@ -56,6 +56,13 @@ pub(super) fn of_reason(reason: &str, code: Code, message: &str) -> Problem {
         // Which version it has says nothing to somebody who looks at the screen.
         "VERSION_MISMATCH" => "somebody changed the catalogue since you saw it".to_owned(),
         "UNKNOWN_POOL" => "there is no such pool".to_owned(),
+        // The service adds advice for programs; here it is the next step that counts.
+        "POOL_PAUSED" => "the pool is paused".to_owned(),
+        "POOL_CLOSED" => "the pool is closed".to_owned(),
+        "RETIRED_ITEM" => "the item is retired".to_owned(),
+        "QUANTITY_UNLIMITED" => "the item is unlimited".to_owned(),
+        // How a token travels is nothing for somebody at a terminal.
+        "UNAUTHENTICATED" => "the service wants a valid token".to_owned(),
         _ => printable(message),
     };
     Problem::new(what, next_step(reason, code))
@@ -81,10 +88,12 @@ fn next_step(reason: &str, code: Code) -> &'static str {
         "OVERLOADED" => "nothing was changed; try again a little later",
         "NO_SPACE" => "nothing was changed; make room on the disk of the service",
         "STOPPING" => "nothing was changed; the service stops",
-        _ if code == Code::Unimplemented => "the service is older than this program: update it",
         "QUOTA" => "nothing was changed; draw a little later, or fewer at once",
+        _ if code == Code::Unimplemented => {
+            "the service is older than this program, or has another address for administrators"
+        }
         _ if code == Code::Unauthenticated => {
-            "leave, and come back with --token-file and a token that is good"
+            "quit, and start again with --token-file FILE or REWARDPOOL_TOKEN"
         }
         _ if code == Code::PermissionDenied => "it takes a token that may do this",
         _ => "nothing was changed; `help` shows what a command takes",

@@ -5,7 +5,7 @@ use ratatui::text::{Line, Span};
 
 use super::paint::{Painter, cut};
 use crate::app::{App, Phase};
-use crate::event::Link;
+use crate::event::{Link, Problem};
 use crate::look::{Look, STRONG};
 use crate::model::PoolStatus;
 use crate::numbers::{clock, span};
@@ -34,17 +34,22 @@ fn ending(app: &App) -> Option<(Weight, String)> {
 fn connection(app: &App) -> Option<(Weight, String)> {
     match &app.link {
         Link::Up => {
+            if let Some(Problem { what, next }) = &app.unwatchable {
+                return Some((Weight::Bad, format!("{what}; {next}")));
+            }
             let silence = span(app.silence()?);
             Some((Weight::Warning, format!("no word from the service for {silence}: it is busy")))
         }
         Link::Connecting => Some((Weight::Warning, "connecting".to_owned())),
-        Link::Down { reason, tries } => {
+        Link::Down { problem, tries } => {
             let since = app.down_since.unwrap_or(app.now);
             let (at, gone) = (clock(since.unix_ms), span(app.now.since(since)));
-            let text = format!(
-                "the service is gone since {at} ({gone}), reconnecting (try {tries}): {reason}"
-            );
-            Some((Weight::Bad, text))
+            let has_been = if app.was_up() {
+                format!("the service is gone since {at} ({gone}), reconnecting")
+            } else {
+                format!("no service answers ({gone}), trying again")
+            };
+            Some((Weight::Bad, format!("{has_been} (try {tries}): {}", problem.what)))
         }
     }
 }

@@ -82,7 +82,7 @@ pub(crate) fn rows(app: &App) -> usize {
 
 fn area(screen: Rect) -> Rect {
     let wanted = u16::try_from(lines(Look { has_colours: false, has_unicode: true }).len() + 2);
-    let width = screen.width.saturating_sub(2).min(80);
+    let width = screen.width.min(80);
     let height = screen.height.saturating_sub(2).min(wanted.unwrap_or(u16::MAX));
     Rect {
         x: screen.x + (screen.width - width) / 2,

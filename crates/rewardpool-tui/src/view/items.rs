@@ -44,7 +44,12 @@ pub(super) fn draw(painter: &mut Painter<'_, '_>, areas: Areas, app: &App) {
     let note = note(app, rows.len(), areas.list);
     painter.title(areas.main, "Items", &note, app.focus == Some(Pane::Main));
     let Some(state) = &app.state else {
-        painter.line(areas.list, 0, Line::styled("  waiting for the service", QUIET));
+        let told = if app.unwatchable.is_some() {
+            "  the service does not show this pool"
+        } else {
+            "  waiting for the service"
+        };
+        painter.line(areas.list, 0, Line::styled(told, QUIET));
         return;
     };
     if rows.is_empty() {

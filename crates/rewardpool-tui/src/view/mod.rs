@@ -23,6 +23,7 @@ use crate::look::Look;
 
 pub(crate) use self::banner::banner;
 pub(crate) use self::help::rows as help_rows;
+pub(crate) use self::texts::{history_rows, log_rows};
 
 /// Draws everything.
 pub fn draw(frame: &mut Frame<'_>, app: &App, look: Look) {

@@ -5,7 +5,9 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+use super::texts::broken;
 use crate::app::{Find, Pane};
+use crate::event::Problem;
 use crate::look::{CHOSEN, Look, QUIET, STRONG};
 
 /// The screen, with how it looks.
@@ -62,6 +64,19 @@ impl<'a, 'b> Painter<'a, 'b> {
         spans.push(Span::raw(note));
         spans.push(Span::styled(rule.repeat(2), QUIET));
         self.line(area, 0, Line::from(spans));
+    }
+
+    /// Says why there is nothing to show yet: it has not come, or the service refuses to tell it.
+    pub(super) fn waiting(&mut self, area: Rect, refusal: Option<&Problem>) {
+        let Some(Problem { what, next }) = refusal else {
+            return self.line(area, 0, Line::styled("  waiting for the service", QUIET));
+        };
+        let style = self.look.warning();
+        let text = format!("not shown: {what}; {next}");
+        let columns = usize::from(area.width).saturating_sub(3);
+        for (row, part) in broken(&text, columns, 0).into_iter().enumerate() {
+            self.line(area, row, Line::styled(format!("  {part}"), style));
+        }
     }
 
     /// Clears a part, to draw over it.

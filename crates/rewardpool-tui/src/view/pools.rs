@@ -26,7 +26,7 @@ pub(super) fn draw(painter: &mut Painter<'_, '_>, areas: Areas, app: &App) {
     }
     painter.title(areas.main, "Pools", &note, app.focus == Some(Pane::Main));
     if app.pools.is_none() {
-        painter.line(areas.list, 0, Line::styled("  waiting for the service", QUIET));
+        painter.waiting(areas.list, app.no_pools.as_ref());
         return;
     }
     if rows.is_empty() {

@@ -5,7 +5,7 @@ use ratatui::text::{Line as TextLine, Span};
 use unicode_width::UnicodeWidthChar as _;
 
 use super::paint::{Painter, find_note, marked};
-use crate::app::{App, Find, FindKind, Line, Pane, Reading, Tone};
+use crate::app::{App, Find, FindKind, Line, Pane, Reading, Seat, Tone};
 use crate::look::{Look, QUIET, STRONG};
 use crate::model::{Level, LogLine};
 
@@ -24,6 +24,13 @@ pub(super) fn draw_history(painter: &mut Painter<'_, '_>, area: Rect, app: &App)
     if lines.is_empty() && app.history.line_count() == 0 {
         let text = "  nothing yet; d draws once, d 100 draws a hundred times";
         painter.line(body, 0, TextLine::styled(text, QUIET));
+        let text = match app.seat {
+            Seat::Attached { .. } => "  the service runs by itself: it goes on when you quit",
+            Seat::Embedded { .. } => {
+                "  the service runs within: it stops when you quit, and its data stays"
+            }
+        };
+        painter.line(body, 1, TextLine::styled(text, QUIET));
         return;
     }
     let (look, find) = (painter.look, app.history_view.find.as_ref());
@@ -82,7 +89,12 @@ fn fill<'a, T: ?Sized>(
         if shown.len() >= rows {
             break;
         }
-        shown.extend(shape(line, columns).into_iter().rev());
+        let mut parts = shape(line, columns);
+        if shown.is_empty() {
+            // The beginning of a line that is too long for all of it says more than its end.
+            parts.truncate(rows);
+        }
+        shown.extend(parts.into_iter().rev());
     }
     // Few lines stand at the top; many end at the bottom.
     shown.truncate(rows);
@@ -105,8 +117,8 @@ fn history_line<'a>(
         Tone::Bad => look.bad(),
         Tone::Quiet => QUIET,
     };
-    let indent = if line.tone == Tone::Command { 0 } else { INDENT };
-    let parts = broken(&line.text, columns.saturating_sub(1 + indent), HANGING);
+    let indent = indent(line);
+    let parts = broken(&line.text, history_columns(line, columns), HANGING);
     let shape = |(place, part): (usize, &'a str)| {
         let indent = 1 + indent + if place > 0 { HANGING } else { 0 };
         let mut spans = vec![Span::raw(" ".repeat(indent))];
@@ -153,8 +165,27 @@ fn log_line<'a>(
     parts.into_iter().enumerate().map(shape).collect()
 }
 
+/// Columns of a line of the history, behind its indent.
+fn history_columns(line: &Line, columns: usize) -> usize {
+    columns.saturating_sub(1 + indent(line))
+}
+
+fn indent(line: &Line) -> usize {
+    if line.tone == Tone::Command { 0 } else { INDENT }
+}
+
+/// The rows that a line of the history takes.
+pub(crate) fn history_rows(line: &Line, area: Rect) -> usize {
+    broken(&line.text, history_columns(line, usize::from(area.width)), HANGING).len()
+}
+
+/// The rows that a message of the service takes.
+pub(crate) fn log_rows(line: &LogLine, area: Rect) -> usize {
+    broken(&line.text, usize::from(area.width).saturating_sub(1), HANGING).len()
+}
+
 /// Breaks a text where it is too long, at a space when there is one. The rest has less room.
-fn broken(text: &str, columns: usize, hanging: usize) -> Vec<&str> {
+pub(super) fn broken(text: &str, columns: usize, hanging: usize) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut rest, mut room) = (text, columns);
     while let Some(end) = overflow(rest, room.max(1)) {

@@ -16,8 +16,8 @@ pub(super) fn draw(painter: &mut Painter<'_, '_>, areas: Areas, app: &App) {
     let look = painter.look;
     let Some(status) = &app.status else {
         painter.title(areas.main, "Write-ahead log", "", app.focus == Some(Pane::Main));
-        let row = Rect { y: areas.main.y + 1, height: 1, ..areas.main };
-        painter.line(row, 0, Line::styled("  waiting for the service", QUIET));
+        let rows = Rect { y: areas.main.y + 1, height: areas.main.height - 1, ..areas.main };
+        painter.waiting(rows, app.no_status.as_ref());
         return;
     };
     let seen = status.segments.len().saturating_sub(app.segments.top);

@@ -5,7 +5,7 @@ use rewardpool_tui::app::{Phase, Seat, Tab};
 use rewardpool_tui::catalogue::{CatalogueChange, Difference, DifferenceLine};
 use rewardpool_tui::command::Change;
 use rewardpool_tui::effect::{Call, Effect, Page};
-use rewardpool_tui::event::{DrawReport, Event, Key, Link, Mouse, Problem, Reply, Stop};
+use rewardpool_tui::event::{DrawEnd, DrawReport, Event, Key, Link, Mouse, Problem, Reply, Stop};
 use rewardpool_tui::model::{Level, LogLine, PoolStatus};
 
 use crate::scene::{Scene, item, pool, pools};
@@ -66,7 +66,7 @@ fn every_command_becomes_its_call() {
 #[test]
 fn nothing_is_sent_while_the_service_is_gone() {
     let mut scene = scene();
-    scene.event(Event::Link(Link::Down { reason: "refused".into(), tries: 1 }));
+    scene.event(Event::Link(Link::Down { problem: Problem::new("refused", "wait"), tries: 1 }));
     scene.effects.clear();
     for line in ["d 5", "u gold +5", "p", "s"] {
         scene.enter(line);
@@ -78,6 +78,68 @@ fn nothing_is_sent_while_the_service_is_gone() {
     hides(&scene, "reconnecting");
     scene.enter("d 5");
     assert_eq!(calls(&mut scene).len(), 1);
+}
+
+/// Lines that take several rows must not push the oldest ones out of reach, nor be passed over.
+#[test]
+fn every_line_can_be_scrolled_to_whatever_its_length() {
+    let mut scene = scene();
+    for number in 0..40 {
+        let rest = "and more ".repeat(number * 7 % 31);
+        scene.event(Event::Note(format!("note {number}: {rest}")));
+    }
+    scene.keys([Key::Tab, Key::Tab, Key::Home]);
+    shows(&scene, "note 0:");
+    let note = |number: usize| format!("note {number}:");
+    for (key, turns) in [(Key::PageDown, 40), (Key::PageUp, 40), (Key::Down, 60), (Key::Up, 60)] {
+        let mut seen: Vec<usize> = Vec::new();
+        for _ in 0..turns {
+            let screen = scene.screen();
+            seen.extend((0..40).filter(|number| screen.contains(&note(*number))));
+            scene.keys([key]);
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 40, "{key:?} shows only {seen:?}");
+    }
+}
+
+/// A message that is longer than its part begins with its time and what it says.
+#[test]
+fn the_log_has_room_while_it_is_read_and_shows_the_beginning_of_a_long_message() {
+    let mut scene = scene();
+    let text = format!("audit {} and so on, to the end", "field=value ".repeat(30));
+    let line = LogLine::new(9_000, 1_795_528_803_000, Level::Info, &text);
+    scene.event(Event::Log(vec![line]));
+    shows(&scene, "14:00:03 INFO  audit field=value");
+    hides(&scene, "to the end");
+    scene.keys([Key::Tab, Key::Tab, Key::Tab]);
+    shows(&scene, "14:00:03 INFO  audit field=value");
+    shows(&scene, "to the end");
+}
+
+#[test]
+fn draws_that_were_all_refused_are_no_summary() {
+    let mut scene = scene();
+    let id = scene.send("d 5");
+    let end = DrawEnd::Refused(Problem::new("the pool is paused", "`resume` lets it draw again"));
+    scene.reply(id, Reply::Drawn(Box::new(DrawReport { end, ..DrawReport::default() })));
+    shows(&scene, "the pool is paused; `resume` lets it draw again");
+    hides(&scene, "draws in");
+}
+
+/// The share of what sold out is below its odds, and that has to look right.
+#[test]
+fn what_sold_out_in_a_draw_is_marked_in_its_summary() {
+    let mut scene = scene();
+    scene.state = pool(vec![item("gold", 10, 7, 0), item("mud", 90, -1, 0)]);
+    scene.show();
+    let id = scene.send("d 1000");
+    let counts = vec![("mud".to_owned(), 993), ("gold".to_owned(), 7)];
+    let report = DrawReport { drawn: 1000, counts, ..DrawReport::default() };
+    scene.reply(id, Reply::Drawn(Box::new(report)));
+    shows(&scene, "gold            7   0.70 %  odds  10.0 %  sold out");
+    assert_eq!(scene.screen().matches("sold out").count(), 1, "{}", scene.screen());
 }
 
 #[test]
@@ -260,7 +322,7 @@ fn leaving_an_attached_service_leaves_it_alone_and_an_embedded_one_drains() {
         scene.keys([Key::Char('d'), Key::Enter, Key::Ctrl('c'), Key::Ctrl('c')]);
         scene.event(Event::Stop(Stop::Signal));
         assert_eq!(scene.effects, [Effect::Drain]);
-        let gone = Link::Down { reason: "it stops".into(), tries: 1 };
+        let gone = Link::Down { problem: Problem::new("it stops", "wait"), tries: 1 };
         scene.event(Event::Link(gone));
         hides(&scene, "reconnecting");
         scene.event(Event::ServiceEnded);

@@ -73,7 +73,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0_u8..3).prop_map(Step::Link),
         10 => (0_usize..80, any::<bool>(), prop::sample::select(vec!["", "500"]))
             .prop_map(|(items, paused, page)| Step::State { items, paused, page: page.into() }),
-        4 => (0_u8..6).prop_map(Step::Facts),
+        4 => (0_u8..8).prop_map(Step::Facts),
         10 => (0_u8..7).prop_map(Step::Answer),
         1 => Just(Step::Stop),
     ]
@@ -96,7 +96,10 @@ fn apply(scene: &mut Scene, step: Step) {
         Step::Link(0) => scene.event(Event::Link(Link::Up)),
         Step::Link(1) => scene.event(Event::Link(Link::Connecting)),
         Step::Link(_) => {
-            scene.event(Event::Link(Link::Down { reason: "broken".into(), tries: 3 }));
+            scene.event(Event::Link(Link::Down {
+                problem: Problem::new("broken", "wait"),
+                tries: 3,
+            }));
         }
         Step::State { items, paused, page } => {
             let items = (0..items).map(|number| {
@@ -119,6 +122,8 @@ fn apply(scene: &mut Scene, step: Step) {
             scene.event(Event::Names { pool: "default".into(), items });
         }
         Step::Facts(4) => scene.event(Event::NoLog(Problem::new("none", "none"))),
+        Step::Facts(5) => scene.event(Event::NoStatus(Problem::new("none", "none"))),
+        Step::Facts(6) => scene.event(Event::NoPools(Problem::new("none", "none"))),
         Step::Facts(_) => scene.event(Event::Unwatchable(Problem::new("none", "none"))),
         Step::Answer(kind) => answer(scene, kind),
         Step::Stop => scene.event(Event::Stop(Stop::Signal)),

@@ -132,15 +132,15 @@ fn pools_that_are_empty_sold_out_unlimited_paused_closed_and_huge() {
 #[test]
 fn the_service_is_gone_full_or_wrong() {
     check("disconnected", |scene| {
-        let reason = "connection refused (os error 111)".to_owned();
-        scene.event(Event::Link(Link::Down { reason: reason.clone(), tries: 1 }));
+        let problem = refused_connection();
+        scene.event(Event::Link(Link::Down { problem: problem.clone(), tries: 1 }));
         scene.wait(75_000);
-        scene.event(Event::Link(Link::Down { reason, tries: 18 }));
+        scene.event(Event::Link(Link::Down { problem, tries: 18 }));
         scene.enter("d 5");
     });
     check("back", |scene| {
-        let reason = "connection refused (os error 111)".to_owned();
-        scene.event(Event::Link(Link::Down { reason, tries: 1 }));
+        let problem = refused_connection();
+        scene.event(Event::Link(Link::Down { problem, tries: 1 }));
         scene.wait(4_000);
         scene.event(Event::Link(Link::Up));
         scene.show();
@@ -157,8 +157,36 @@ fn the_service_is_gone_full_or_wrong() {
         scene.event(Event::NoLog(Problem::new("this service is too old to show it", "update it")));
     });
     for (columns, rows) in SIZES {
-        let scene = Scene::unconnected(columns, rows);
+        let mut scene = Scene::unconnected(columns, rows);
         insta::assert_snapshot!(format!("connecting-{columns}x{rows}"), scene.screen());
+        scene.event(Event::Link(Link::Down { problem: refused_connection(), tries: 1 }));
+        insta::assert_snapshot!(format!("unanswered-{columns}x{rows}"), scene.screen());
+    }
+}
+
+fn refused_connection() -> Problem {
+    Problem::new("connection refused (os error 111)", "`rewardpool serve` starts one")
+}
+
+/// Without the right to look, every part says why it is empty.
+#[test]
+fn the_service_refuses_to_be_looked_at() {
+    let problem =
+        || Problem::new("the service wants a valid token", "start again with --token-file FILE");
+    for (columns, rows) in SIZES {
+        let mut scene = Scene::unconnected(columns, rows);
+        scene.event(Event::Link(Link::Up));
+        scene.event(Event::Unwatchable(problem()));
+        for event in [Event::NoLog, Event::NoPools, Event::NoStatus] {
+            scene.event(event(problem()));
+        }
+        for (key, tab) in [('1', "pool"), ('2', "pools"), ('3', "wal")] {
+            scene.keys([Key::Char(key)]);
+            insta::assert_snapshot!(format!("refused-{tab}-{columns}x{rows}"), scene.screen());
+        }
+        // As soon as it is shown, there is nothing to complain about.
+        scene.show();
+        assert!(!scene.screen().contains("! the service wants"), "{}", scene.screen());
     }
 }
 

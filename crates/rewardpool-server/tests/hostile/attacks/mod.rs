@@ -8,15 +8,17 @@ mod messages;
 mod protocol;
 mod slow;
 mod sockets;
+mod tls;
 mod windows;
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use rewardpool_tally::Trial;
 
-use crate::honest::{CONFIG, Ground, Honest};
+use crate::honest::{CONFIG, Ground};
 
 /// Each limit of time of the service, and what a busy machine adds.
 pub(crate) const SOON: Duration = Duration::from_secs(4);
@@ -63,6 +65,13 @@ const ATTACKS: &[Attack] = attacks![
     sockets: http1_requests, tls_hello, connect_and_close, half_closed;
 ];
 
+/// Against a service with a certificate that wants tokens.
+const ATTACKS_ON_TLS: &[Attack] = attacks![
+    tls: silence_before_the_hello, half_a_hello, hello_byte_by_byte, hello_flood,
+        silence_after_the_handshake, records_of_nonsense, nonsense_instead_of_tls,
+        calls_in_the_clear, guessed_tokens, streams_without_a_token;
+];
+
 /// What an attack did.
 struct Effect {
     median: Duration,
@@ -74,18 +83,28 @@ struct Effect {
 
 #[test]
 fn no_attack_is_noticed_by_an_honest_client() {
-    let trial = Trial::begin("T11 hostile clients");
-    let ground = Ground::prepare(CONFIG);
+    run_all("T11 hostile clients", Ground::prepare(CONFIG), ATTACKS);
+}
+
+#[test]
+fn no_attack_on_tls_is_noticed_by_an_honest_client() {
+    let ground = Ground::prepare_protected();
+    tls::trust(&ground.access);
+    run_all("T11 hostile clients over TLS", ground, ATTACKS_ON_TLS);
+}
+
+fn run_all(name: &'static str, ground: Ground, all: &[Attack]) {
+    let trial = Trial::begin(name);
     let only = std::env::var("ATTACK").unwrap_or_default();
     // The first draws and connections make what stays.
     alone(&ground);
     let memory_before = ground.memory();
     let (mut failures, mut attacks, mut draws) = (Vec::new(), 0, 0);
-    for attack in ATTACKS.iter().filter(|attack| attack.name.contains(&only)) {
+    for attack in all.iter().filter(|attack| attack.name.contains(&only)) {
         attacks += 1;
         draws += judge(&ground, attack, &mut failures);
     }
-    assert!(attacks > 0);
+    assert!(attacks > 0 || !only.is_empty());
     let left = wait_for_memory(&ground, memory_before + MEMORY_LEFT).saturating_sub(memory_before);
     println!("{attacks} attacks, {draws} honest draws, {left} KiB of memory left");
     if left > MEMORY_LEFT {
@@ -124,7 +143,7 @@ fn judge(ground: &Ground, attack: &Attack, failures: &mut Vec<String>) -> usize 
 
 /// The honest client's median and p99 when nobody attacks.
 fn alone(ground: &Ground) -> (Duration, Duration) {
-    let honest = Honest::begin(ground.address(), "alone");
+    let honest = ground.honest("alone");
     std::thread::sleep(LASTS / 2);
     let diary = honest.end();
     assert!(diary.failures.is_empty(), "{:?}", diary.failures);
@@ -133,7 +152,7 @@ fn alone(ground: &Ground) -> (Duration, Duration) {
 
 fn under(ground: &Ground, attack: &Attack, failures: &mut Vec<String>) -> Effect {
     let (begun, before) = (Instant::now(), ground.memory());
-    let honest = Honest::begin(ground.address(), "beside");
+    let honest = ground.honest("beside");
     let address = ground.address();
     let run = attack.run;
     let running = ground.runtime.spawn(async move { run(address).await });
@@ -174,7 +193,6 @@ fn must(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
 }
 
 /// What an attacker cannot do is an error of the test.
-#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` takes")]
-fn failed(error: std::io::Error) -> String {
+fn failed(error: impl Display) -> String {
     format!("the attacker failed: {error}")
 }
